@@ -1,0 +1,41 @@
+package attest
+
+// An Admission says how a reviewed head became a commit of the target branch.
+// Its subject is the merged commit (digests gitCommit and gitTree).
+//
+// Objects prove the merged commit, its first parent, the trees that differ
+// between them, and the first-parent chain from there down to the base of the
+// reviewed head. Replay and PatchEqual are claims of the signer, who is named in
+// every verdict that rests on them; anybody with a clone can recompute them (TRUST T3).
+type Admission struct {
+	Repository   string    `json:"repository"`
+	Change       ChangeRef `json:"change"`
+	TargetRef    string    `json:"targetRef"`
+	Merged       string    `json:"merged"`
+	ReviewedHead string    `json:"reviewedHead,omitempty"` // empty: nothing was reviewed
+	Parents      []string  `json:"parents"`
+	Objects      []byte    `json:"objects,omitempty"`
+	Paths        []string  `json:"paths"`
+	// Binding is the strongest of the outcomes that the signer found.
+	Binding Binding `json:"binding"`
+	// ReplayClean: git merge-tree of first parent and reviewed head gave the merged tree.
+	ReplayClean bool `json:"replayClean"`
+	// ResidualPaths are what a residual merge changed beyond the review.
+	ResidualPaths []string `json:"residualPaths,omitempty"`
+	Strategy      string   `json:"strategy,omitempty"` // of the replay, such as "ort"
+	GitVersion    string   `json:"gitVersion"`
+	MergedBy      string   `json:"mergedBy,omitempty"` // forge account; merging approves nothing
+	AdmittedAt    Time     `json:"admittedAt"`
+}
+
+// Binding says how an approved head and a merged commit are known to be the same change.
+type Binding string
+
+// The bindings, strongest first.
+const (
+	BindingIdentity     Binding = "identity"     // same tree, and replay is clean too
+	BindingReplay       Binding = "replay"       // merging the head again gives the merged tree
+	BindingPatch        Binding = "patch"        // same stable patch id
+	BindingResidual     Binding = "residual"     // the merge holds more than the review
+	BindingUnverifiable Binding = "unverifiable" // nothing can be said
+)

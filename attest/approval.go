@@ -1,0 +1,33 @@
+package attest
+
+// An Approval is one person's verdict on one change. Its subject is the head
+// commit and tree that the reviewer saw, so it survives a squash and not a push.
+type Approval struct {
+	Decision   ApprovalDecision `json:"decision"`
+	Reviewer   string           `json:"reviewer"` // roster id of the signer
+	Repository string           `json:"repository"`
+	Change     ChangeRef        `json:"change"`
+	TargetRef  string           `json:"targetRef"`
+	Scope      Scope            `json:"scope"`
+	ApprovedAt Time             `json:"approvedAt"` // a claim; the log's time counts
+	Comment    string           `json:"comment,omitempty"`
+	ReviewLink string           `json:"reviewLink,omitempty"`
+	// Nonce makes two otherwise equal approvals distinct statements.
+	Nonce string `json:"nonce,omitempty"`
+}
+
+// ApprovalDecision is what the reviewer decided. There is no default.
+type ApprovalDecision string
+
+// The decisions. The latest of each reviewer counts.
+const (
+	Approved  ApprovalDecision = "approved"
+	Rejected  ApprovalDecision = "rejected"  // a veto while it is the reviewer's latest
+	Withdrawn ApprovalDecision = "withdrawn" // takes an approval back; revives nothing
+)
+
+// Scope limits what an approval is for.
+type Scope struct {
+	// Environments are exact names; an empty list approves nothing.
+	Environments []string `json:"environments"`
+}

@@ -1,0 +1,74 @@
+package attest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The predicate types that Countersign makes. Each has one file, named after it.
+const (
+	typePrefix         = "https://countersign.dev/"
+	TypeChange         = typePrefix + "change/v1"
+	TypeAuthorship     = typePrefix + "authorship/v1"
+	TypeRisk           = typePrefix + "risk/v1"
+	TypeApproval       = typePrefix + "approval/v1"
+	TypeAdmission      = typePrefix + "admission/v1"
+	TypeRelease        = typePrefix + "release/v1"
+	TypeDeployment     = typePrefix + "deployment/v1"
+	TypeRevocation     = typePrefix + "revocation/v1"
+	TypePolicy         = typePrefix + "policy/v1"
+	TypeDecision       = typePrefix + "decision/v1"
+	TypeSLSAProvenance = "https://slsa.dev/provenance/v1"
+	TypeVSA            = "https://slsa.dev/verification_summary/v1"
+)
+
+// A Predicate is what a statement says about its subjects. Our own are parsed
+// strictly; SLSA's types are read for the fields that we use.
+type Predicate interface {
+	// Type is the predicate type, a URI.
+	Type() string
+	// Validate checks everything that can be checked without other evidence.
+	// Its error is a *FieldError.
+	Validate() error
+}
+
+// A FieldError says which field of a predicate, statement or bundle is wrong.
+type FieldError struct {
+	Field string // a path such as "predicate.change.id"
+	Why   string
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Why }
+
+func fieldErr(field, format string, args ...any) error {
+	return &FieldError{Field: field, Why: fmt.Sprintf(format, args...)}
+}
+
+// Time is a moment as our predicates write it: RFC 3339 in UTC, with the letter
+// Z and at most milliseconds. It is always a claim of whoever signed it.
+type Time struct{ time.Time }
+
+// At returns t in UTC, cut to milliseconds.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+const timeLayout = "2006-01-02T15:04:05.999Z"
+
+// MarshalText writes the one spelling that UnmarshalText reads.
+func (t Time) MarshalText() ([]byte, error) {
+	return []byte(t.UTC().Format(timeLayout)), nil
+}
+
+// UnmarshalText refuses other zones than Z, leap seconds and finer fractions.
+func (t *Time) UnmarshalText(b []byte) error {
+	s := string(b)
+	if !strings.HasSuffix(s, "Z") {
+		return fmt.Errorf("time %.40q must be RFC 3339 in UTC with a Z", s)
+	}
+	parsed, err := time.Parse(time.RFC3339, s)
+	if err != nil || parsed.Format(timeLayout) != s {
+		return fmt.Errorf("time %.40q must be RFC 3339 in UTC with at most milliseconds", s)
+	}
+	t.Time = parsed.UTC()
+	return nil
+}

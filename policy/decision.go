@@ -1,0 +1,177 @@
+package policy
+
+import (
+	"github.com/countersign-dev/countersign/attest"
+)
+
+// A Verdict is the answer to "may this go there?". The zero value denies.
+type Verdict string
+
+// The verdicts.
+const (
+	Allow Verdict = "allow"
+	Deny  Verdict = "deny"
+	Error Verdict = "error" // could not tell; a gate treats it as deny
+)
+
+// A Decision is a verdict with its reasons. Two verifiers with the same inputs
+// agree on Core to the byte, in whatever order the inputs came; Annex explains
+// what gave no credit, and decides nothing.
+type Decision struct {
+	Core  Core  `json:"core"`
+	Annex Annex `json:"annex"`
+}
+
+// Core is what was decided, from what, under which policy.
+type Core struct {
+	Verdict Verdict `json:"verdict"`
+	// Kind and Why give the first reason of a deny or an error, and are empty for allow.
+	Kind verdictKind `json:"kind,omitempty"`
+	Why  string      `json:"why,omitempty"`
+
+	Repository  string `json:"repository"`
+	Environment string `json:"environment"`
+	Release     string `json:"release,omitempty"`     // name of the release, such as a tag
+	Artifact    string `json:"artifact,omitempty"`    // sha256 hex; empty when a commit was judged
+	From        string `json:"from,omitempty"`        // commit where the range begins, not itself judged
+	FromBecause string `json:"fromBecause,omitempty"` // "baseline" or "allowed #index"
+	To          string `json:"to,omitempty"`
+
+	Policy PolicyRef `json:"policy"`
+	Log    LogRef    `json:"log"`
+	// Completeness says who vouches that no negative evidence is missing:
+	// "operator" (the log's word) or "followed" (the verifier followed the log).
+	Completeness string `json:"completeness"`
+	// Time says who vouches for the times: "operator" or "witnessed".
+	Time string `json:"time"`
+
+	DecidedAt attest.Time `json:"decidedAt"`
+	ExpiresAt attest.Time `json:"expiresAt"`
+	Nonce     string      `json:"nonce,omitempty"`
+
+	Changes  []ChangeResult `json:"changes"`  // in first-parent order, oldest first
+	Rules    []RuleResult   `json:"rules"`    // in the policy's order
+	Awaiting []Awaiting     `json:"awaiting"` // what approvals would turn a deny into allow; empty when none would
+	Inputs   []Input        `json:"inputs"`   // the evidence that counted, in log order
+}
+
+type verdictKind = Kind
+
+// PolicyRef names the policy set that was applied.
+type PolicyRef struct {
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+	Digest  string `json:"digest"` // sha256 hex of the set
+}
+
+// LogRef is the state of the log that was judged.
+type LogRef struct {
+	Origin      string      `json:"origin"`
+	Size        uint64      `json:"size"`
+	Root        string      `json:"root"`
+	Time        attest.Time `json:"time"`
+	ChainLength uint64      `json:"negativeLength"`
+	Chain       string      `json:"negativeHead"`
+}
+
+// ChangeResult is what was found out about one commit of the range, and how the
+// rules fared with it.
+type ChangeResult struct {
+	Change   string    `json:"change"` // its id, or "" for a commit without one
+	Commit   string    `json:"commit"`
+	Head     string    `json:"head,omitempty"`  // reviewed head
+	Title    string    `json:"title,omitempty"` // first line of the commit message
+	Binding  string    `json:"binding"`
+	BoundBy  string    `json:"boundBy,omitempty"` // roster id of who claims the binding
+	Tier     string    `json:"tier"`
+	Domains  []string  `json:"domains"`
+	Because  []string  `json:"because"` // why this tier: "pattern → domain (tier): path"
+	Origin   string    `json:"origin"`
+	Agents   []string  `json:"agents"`
+	Authors  []Author  `json:"authors"`
+	Approved []Voice   `json:"approved"` // approvals that count, by person
+	Rules    []Finding `json:"rules"`
+}
+
+// Author is one person or address in the author set of a change.
+type Author struct {
+	Who           string `json:"who"` // roster id, or the git e-mail of a stranger
+	Level         string `json:"level,omitempty"`
+	Authenticated bool   `json:"authenticated"`
+}
+
+// Voice is one person's approval that counts.
+type Voice struct {
+	Person string `json:"person"`
+	Level  string `json:"level"`
+	Index  uint64 `json:"index"`
+	Late   bool   `json:"late"` // logged after the admission
+}
+
+// Finding is how one rule fared with one change.
+type Finding struct {
+	Rule string `json:"rule"`
+	Held bool   `json:"held"`
+	Kind Kind   `json:"kind,omitempty"`
+	Why  string `json:"why,omitempty"`
+	// Need says in words what is missing, and Who lists the people who could give it.
+	Need string   `json:"need,omitempty"`
+	Who  []string `json:"who,omitempty"`
+}
+
+// RuleResult sums one rule up over the release.
+type RuleResult struct {
+	Rule    string `json:"rule"`
+	Title   string `json:"title"`
+	Mode    string `json:"mode"`    // enforce or audit
+	Applied int    `json:"applied"` // changes that it applied to
+	Failed  int    `json:"failed"`
+	Remedy  string `json:"remedy,omitempty"` // set when it failed
+}
+
+// Awaiting is one approval slot that is still open.
+type Awaiting struct {
+	Change string   `json:"change"`
+	Head   string   `json:"head"`
+	Rule   string   `json:"rule"`
+	Count  int      `json:"count"`
+	Level  string   `json:"level,omitempty"`
+	Teams  []string `json:"teams,omitempty"`
+	Who    []string `json:"who"` // people of the roster who could give it
+}
+
+// Input names one piece of evidence by digest.
+type Input struct {
+	Index  uint64 `json:"index"`
+	Type   string `json:"type"`
+	Digest string `json:"digest"` // sha256 of the payload, hex
+	Signer string `json:"signer"` // roster id
+	Role   string `json:"role"`   // what it counted as, such as "approval of 1145"
+}
+
+// Annex explains: what was seen and ignored, and how strict the policy really is.
+type Annex struct {
+	Ignored []Ignored `json:"ignored"`
+	Posture Posture   `json:"posture"`
+}
+
+// Ignored is an item that gave no credit.
+type Ignored struct {
+	Index  uint64 `json:"index"`
+	Kind   Kind   `json:"kind"`
+	Type   string `json:"type,omitempty"`
+	Change string `json:"change,omitempty"`
+	Signer string `json:"signer,omitempty"`
+	Why    string `json:"why"`
+}
+
+// Posture shows an organisation's own settings in every verdict (TRUST T15).
+type Posture struct {
+	Paths      int            `json:"paths"`      // touched by this release
+	LowestTier int            `json:"lowestTier"` // of them, how many fell to the lowest tier
+	People     int            `json:"people"`     // on the roster now
+	ByLevel    map[string]int `json:"byLevel"`
+	AuditRules []string       `json:"auditRules"` // rules that do not enforce
+	Unsafe     []string       `json:"unsafe"`     // flags named unsafe that are in force
+	DryRun     bool           `json:"dryRun"`     // the asking gate is not on the roster, so nothing was logged
+}

@@ -1,0 +1,97 @@
+// Package roster says who there is: people, agents and services, their keys and
+// when each held. It judges nothing.
+package roster
+
+import "time"
+
+// KeyID is the SHA-256 of a key's SubjectPublicKeyInfo in DER.
+type KeyID [32]byte
+
+// Kind separates those who can answer for a change from those who cannot.
+type Kind string
+
+// The kinds of principal.
+const (
+	Person  Kind = "person"
+	Agent   Kind = "agent"
+	Service Kind = "service"
+)
+
+// A Principal is one person, agent or service.
+type Principal struct {
+	ID   string
+	Kind Kind
+	// Level and Teams are a person's; Level is one of the policy's levels.
+	Level string
+	Teams []string
+	// Operator is the id of the person who runs an agent; "" when unknown, and
+	// then every human author of a change counts as the operator.
+	Operator string
+	// May lists the predicate types that a service may make, in full.
+	May []string
+	// Forge marks a service that commits on behalf of others: as a committer
+	// it is no author.
+	Forge    bool
+	Emails   []string // git identities, exact
+	Accounts []Account
+	Keys     []Key
+	Validity
+}
+
+// An Account is an account on a forge, by its immutable id.
+type Account struct {
+	Forge string // host name
+	ID    string
+	Login string // for display
+}
+
+// A Key is a public key and when it spoke for its owner.
+type Key struct {
+	ID   KeyID
+	SPKI []byte // DER
+	Name string
+	Validity
+}
+
+// Validity is a closed interval of time. A zero From is an error in a roster
+// file; a zero Until means no end.
+type Validity struct {
+	From, Until time.Time
+}
+
+// Holds reports whether t is within the interval, ends included.
+func (v Validity) Holds(t time.Time) bool {
+	return !t.Before(v.From) && (v.Until.IsZero() || !t.After(v.Until))
+}
+
+// A Roster is the content of people.yaml, checked: no key, e-mail or account
+// belongs to two principals.
+type Roster struct {
+	// Owners are the ids of the people who own the policy.
+	Owners []string
+
+	principals []*Principal
+	byID       map[string]*Principal
+	byKey      map[KeyID]keyOwner
+	byEmail    map[string]*Principal // by case-folded address
+}
+
+type keyOwner struct {
+	principal *Principal
+	key       *Key
+}
+
+// Principals lists everybody, in the order of the file. The caller must not change it.
+func (r *Roster) Principals() []*Principal { return r.principals }
+
+// Principal returns who has this id.
+func (r *Roster) Principal(id string) (*Principal, bool) {
+	p, ok := r.byID[id]
+	return p, ok
+}
+
+// ByKey returns who holds a key, whether or not it is valid now.
+func (r *Roster) ByKey(id KeyID) (*Principal, *Key, bool) {
+	o, ok := r.byKey[id]
+	return o.principal, o.key, ok
+}
