@@ -1,0 +1,118 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+// A Set is a policy set: policy.yaml, people.yaml and domains.yaml, parsed
+// strictly and checked against each other. It never changes.
+type Set struct {
+	Name    string
+	Version int
+	Levels  []string // of people, lowest first
+	Tiers   []string // of blast radius, lowest first
+	// Environments are the only ones that a decision can be asked for.
+	Environments []Environment
+	ValidFor     time.Duration // how long a verdict holds; at most 24h
+	Baselines    []Baseline
+	// ChangeID finds the id of a change in the first line of a commit message;
+	// its first group is the id.
+	Rules   []Rule
+	Roster  *roster.Roster
+	Domains *Domains
+
+	files  attest.PolicyFiles
+	digest attest.Digest
+}
+
+// Environment is a place that releases go to.
+type Environment struct {
+	Name string
+	// Approvals is when approvals must be logged, unless a rule says otherwise.
+	Approvals Timing
+	// Gates are the ids of services whose requests are logged; others get a dry run.
+	Gates []string
+}
+
+// Timing says when an approval must be in the log to count.
+type Timing string
+
+// The timings. The order of the log decides, never a claimed time.
+const (
+	BeforeMerge   Timing = "beforeMerge"   // before the admission of its change
+	BeforeRelease Timing = "beforeRelease" // before the gate decides
+)
+
+// A Baseline is a commit that the owners accept as a start: what lies at or
+// below it is not judged for this repository and environment.
+type Baseline struct {
+	Repository  string
+	Environment string
+	Commit      string
+	Reason      string
+}
+
+// Mode says what a failed rule does.
+type Mode string
+
+// The modes. A failed audit rule is shown, and its failure never becomes PASSED.
+const (
+	Enforce Mode = "enforce"
+	Audit   Mode = "audit"
+)
+
+// A Rule applies to each change of a release for which When is true.
+type Rule struct {
+	ID     string
+	Title  string
+	When   *Expression // nil: always
+	Mode   Mode
+	Remedy string
+
+	// Forbid denies every change that the rule applies to. A rule forbids or requires.
+	Forbid  bool
+	Require Require
+}
+
+// Require is what a rule asks of a change.
+type Require struct {
+	// Slots must be filled by distinct people: one person fills one.
+	Slots []Slot
+	// Bindings are the accepted ones; empty means identity and replay.
+	Bindings []attest.Binding
+	Timing   Timing        // empty: the environment's
+	MaxAge   time.Duration // of an approval at the time of decision; zero: no limit
+	// Options of the highest tier. What is not there yet denies, and says so.
+	Presence    bool // the approver was shown to be present
+	Followed    bool // the verifier followed the log itself
+	Recomputers int  // parties that recomputed the replay, besides the admitter
+}
+
+// A Slot asks for Count distinct people.
+type Slot struct {
+	Count int            // 1 to 100
+	Level string         // minimum; empty: any
+	Teams []string       // any of these; empty: any
+	Kinds []ApprovalKind // accepted; empty: explicit
+	// Exclude are further roles whose holders cannot fill the slot. Authors,
+	// committers, co-authors, openers, operators and agents never can.
+	Exclude []string // of: merger, admitter, builder, owner
+}
+
+// ApprovalKind says how an approval was made.
+type ApprovalKind string
+
+// The kinds of approval.
+const (
+	Explicit ApprovalKind = "explicit" // signed by the person's own key
+	Forge    ApprovalKind = "forge"    // witnessed by a forge; never enough for the highest tier
+)
+
+// Digest covers all three files: see docs/formats.md.
+func (s *Set) Digest() attest.Digest { return s.digest }
+
+// Files are the set's files, byte for byte.
+func (s *Set) Files() attest.PolicyFiles { return s.files }
