@@ -39,3 +39,44 @@ const (
 	BindingResidual     Binding = "residual"     // the merge holds more than the review
 	BindingUnverifiable Binding = "unverifiable" // nothing can be said
 )
+
+// Type implements Predicate.
+func (a *Admission) Type() string { return TypeAdmission }
+
+// Validate implements Predicate.
+func (a *Admission) Validate() error {
+	err := first(
+		checkRepository("predicate.repository", a.Repository),
+		a.Change.validate(),
+		checkName("predicate.targetRef", a.TargetRef),
+		checkCommit("predicate.merged", a.Merged),
+		checkPaths("predicate.paths", a.Paths),
+		checkPaths("predicate.residualPaths", a.ResidualPaths),
+		oneOf("predicate.binding", a.Binding, BindingIdentity, BindingReplay, BindingPatch, BindingResidual, BindingUnverifiable),
+		checkText("predicate.strategy", a.Strategy, 128),
+		checkName("predicate.gitVersion", a.GitVersion),
+		checkText("predicate.mergedBy", a.MergedBy, 320),
+		checkTime("predicate.admittedAt", a.AdmittedAt),
+	)
+	for _, p := range a.Parents {
+		err = first(err, checkCommit("predicate.parents", p))
+	}
+	if len(a.Parents) > 64 {
+		err = first(err, faultErr(TooLarge, "predicate.parents", "has %d items; the limit is 64", len(a.Parents)))
+	}
+	if err != nil {
+		return err
+	}
+	if a.ReviewedHead == "" {
+		if a.Binding != BindingUnverifiable || a.ReplayClean {
+			return fieldErr("predicate.binding", "is %s, and no head was reviewed", a.Binding)
+		}
+		return nil
+	}
+	if (a.Binding == BindingIdentity || a.Binding == BindingReplay) && !a.ReplayClean {
+		return fieldErr("predicate.replayClean", "is false, and binding %s needs it", a.Binding)
+	}
+	return checkCommit("predicate.reviewedHead", a.ReviewedHead)
+}
+
+func (a *Admission) about(s []Subject) error { return aboutCommit(s, "predicate.merged", a.Merged) }

@@ -31,3 +31,40 @@ type Scope struct {
 	// Environments are exact names; an empty list approves nothing.
 	Environments []string `json:"environments"`
 }
+
+// Type implements Predicate.
+func (a *Approval) Type() string { return TypeApproval }
+
+// Validate implements Predicate.
+func (a *Approval) Validate() error {
+	err := first(
+		oneOf("predicate.decision", a.Decision, Approved, Rejected, Withdrawn),
+		checkID("predicate.reviewer", a.Reviewer),
+		checkRepository("predicate.repository", a.Repository),
+		a.Change.validate(),
+		checkName("predicate.targetRef", a.TargetRef),
+		checkTime("predicate.approvedAt", a.ApprovedAt),
+		checkComment("predicate.comment", a.Comment),
+		checkText("predicate.reviewLink", a.ReviewLink, 4096),
+		checkText("predicate.nonce", a.Nonce, 128),
+	)
+	if err == nil && len(a.Scope.Environments) == 0 {
+		err = faultErr(WrongScope, "predicate.scope.environments", "is empty, which approves nothing")
+	}
+	for _, e := range a.Scope.Environments {
+		err = first(err, checkID("predicate.scope.environments", e))
+	}
+	return err
+}
+
+// Negative reports whether this can only take credit away.
+func (a *Approval) Negative() bool { return a.Decision != Approved }
+
+func (a *Approval) about(s []Subject) error {
+	sub, err := soleSubject(s)
+	if err != nil {
+		return err
+	}
+	return first(checkCommit("statement.subject.digest.gitCommit", sub.Digest["gitCommit"]),
+		checkCommit("statement.subject.digest.gitTree", sub.Digest["gitTree"]))
+}

@@ -62,3 +62,42 @@ type AuthorshipLines struct {
 	Human   int `json:"human"`
 	Unknown int `json:"unknown"`
 }
+
+// Type implements Predicate.
+func (a *Authorship) Type() string { return TypeAuthorship }
+
+// Validate implements Predicate.
+func (a *Authorship) Validate() error {
+	err := first(
+		checkRepository("predicate.repository", a.Repository),
+		a.Change.validate(),
+		oneOf("predicate.origin", a.Origin, OriginHuman, OriginAI, OriginMixed, OriginUnknown),
+		checkID("predicate.declaredBy", a.DeclaredBy),
+		checkTime("predicate.declaredAt", a.DeclaredAt),
+		checkText("predicate.humanOperator", a.HumanOperator, 128),
+	)
+	for _, s := range a.Evidence {
+		err = first(err,
+			oneOf("predicate.evidence.grade", s.Grade, GradeAgentSigned, GradeObservedSession, GradeForgeAccount, GradeTrailer, GradeMarker, GradeDeclaration),
+			checkText("predicate.evidence.tool", s.Tool, 256),
+			checkCommit("predicate.evidence.where", s.Where),
+			checkComment("predicate.evidence.detail", s.Detail))
+	}
+	for _, g := range a.Agents {
+		err = first(err, checkName("predicate.agents.tool", g.Tool),
+			checkText("predicate.agents.model", g.Model, 256), checkText("predicate.agents.version", g.Version, 256),
+			checkText("predicate.agents.sessionId", g.SessionID, 256), checkText("predicate.agents.sessionRef", g.SessionRef, 4096))
+	}
+	if err == nil && a.Lines != nil && (a.Lines.AI < 0 || a.Lines.Human < 0 || a.Lines.Unknown < 0) {
+		err = fieldErr("predicate.lines", "holds a negative number")
+	}
+	return err
+}
+
+func (a *Authorship) about(s []Subject) error {
+	sub, err := soleSubject(s)
+	if err != nil {
+		return err
+	}
+	return checkCommit("statement.subject.digest.gitCommit", sub.Digest["gitCommit"])
+}

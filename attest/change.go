@@ -29,3 +29,48 @@ type ChangeRef struct {
 	ID  string `json:"id"`
 	URI string `json:"uri,omitempty"`
 }
+
+// Type implements Predicate.
+func (c *Change) Type() string { return TypeChange }
+
+// Validate implements Predicate. That Objects prove what is said is package
+// verify's to check.
+func (c *Change) Validate() error {
+	err := first(
+		checkRepository("predicate.repository", c.Repository),
+		c.Change.validate(),
+		checkName("predicate.targetRef", c.TargetRef),
+		checkCommit("predicate.head", c.Head),
+		checkPaths("predicate.paths", c.Paths),
+		checkText("predicate.openedBy", c.OpenedBy, 320),
+	)
+	if err == nil && c.Base != "" {
+		err = checkCommit("predicate.base", c.Base)
+	}
+	return err
+}
+
+func (c *Change) about(s []Subject) error { return aboutCommit(s, "predicate.head", c.Head) }
+
+func (r ChangeRef) validate() error {
+	if r.ID == "" && r.URI == "" {
+		return fieldErr("predicate.change.id", "is missing")
+	}
+	return first(checkText("predicate.change.id", r.ID, 256), checkText("predicate.change.uri", r.URI, 4096))
+}
+
+// checkPaths wants sorted, distinct, sane paths, so that a list has one spelling.
+func checkPaths(field string, paths []string) error {
+	if len(paths) > maxItems {
+		return faultErr(TooLarge, field, "has %d items; the limit is %d", len(paths), maxItems)
+	}
+	for i, p := range paths {
+		if p == "" || len(p) > 4096 {
+			return fieldErr(field, "item %d is empty or longer than 4,096 bytes", i)
+		}
+		if i > 0 && paths[i-1] >= p {
+			return fieldErr(field, "item %d (%.80q) is out of order or twice", i, p)
+		}
+	}
+	return nil
+}

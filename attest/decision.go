@@ -19,3 +19,32 @@ type Decision struct {
 	Core        jsontext.Value `json:"core"`
 	Annex       jsontext.Value `json:"annex"`
 }
+
+// Type implements Predicate.
+func (d *Decision) Type() string { return TypeDecision }
+
+// Validate implements Predicate.
+func (d *Decision) Validate() error {
+	err := first(
+		checkRepository("predicate.repository", d.Repository),
+		checkID("predicate.environment", d.Environment),
+		oneOf("predicate.verdict", d.Verdict, "allow", "deny", "error"),
+		checkCommit("predicate.to", d.To),
+		checkText("predicate.nonce", d.Nonce, 128),
+		checkTime("predicate.decidedAt", d.DecidedAt),
+		checkTime("predicate.expiresAt", d.ExpiresAt),
+	)
+	if err == nil && (d.Core.Kind() != '{' || d.Annex.Kind() != '{') {
+		err = fieldErr("predicate.core", "and annex must be JSON objects")
+	}
+	return err
+}
+
+func (d *Decision) about(subjects []Subject) error {
+	for _, s := range subjects {
+		if s.Digest["gitCommit"] == d.To {
+			return nil
+		}
+	}
+	return faultErr(SubjectMismatch, "statement.subject", "names no gitCommit %s", d.To)
+}

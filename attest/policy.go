@@ -19,3 +19,33 @@ type PolicyFiles struct {
 	People  string `json:"people.yaml"`
 	Domains string `json:"domains.yaml"`
 }
+
+const maxPolicyFile = 1 << 20 // bytes
+
+// Type implements Predicate.
+func (p *Policy) Type() string { return TypePolicy }
+
+// Validate implements Predicate.
+func (p *Policy) Validate() error {
+	err := first(checkID("predicate.name", p.Name), checkTime("predicate.publishedAt", p.PublishedAt))
+	if err == nil && p.Version < 1 {
+		err = fieldErr("predicate.version", "is %d; versions start at 1", p.Version)
+	}
+	for name, text := range map[string]string{"policy.yaml": p.Files.Policy, "people.yaml": p.Files.People, "domains.yaml": p.Files.Domains} {
+		if err == nil && (text == "" || len(text) > maxPolicyFile) {
+			err = fieldErr("predicate.files."+name, "has %d bytes; 1 to %d are allowed", len(text), maxPolicyFile)
+		}
+	}
+	if p.Supersedes != "" {
+		err = first(err, checkHex("predicate.supersedes", p.Supersedes, 64))
+	}
+	return err
+}
+
+func (p *Policy) about(s []Subject) error {
+	sub, err := soleSubject(s)
+	if err != nil {
+		return err
+	}
+	return checkHex("statement.subject.digest.sha256", sub.Digest["sha256"], 64)
+}

@@ -33,18 +33,6 @@ type Predicate interface {
 	Validate() error
 }
 
-// A FieldError says which field of a predicate, statement or bundle is wrong.
-type FieldError struct {
-	Field string // a path such as "predicate.change.id"
-	Why   string
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Why }
-
-func fieldErr(field, format string, args ...any) error {
-	return &FieldError{Field: field, Why: fmt.Sprintf(format, args...)}
-}
-
 // Time is a moment as our predicates write it: RFC 3339 in UTC, with the letter
 // Z and at most milliseconds. It is always a claim of whoever signed it.
 type Time struct{ time.Time }
@@ -71,4 +59,25 @@ func (t *Time) UnmarshalText(b []byte) error {
 	}
 	t.Time = parsed.UTC()
 	return nil
+}
+
+func checkTime(field string, t Time) error {
+	if t.IsZero() {
+		return fieldErr(field, "is missing")
+	}
+	return nil
+}
+
+// MarshalJSON and UnmarshalJSON stand here because time.Time's would be
+// promoted otherwise, and take every zone.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + t.UTC().Format(timeLayout) + `"`), nil
+}
+
+// UnmarshalJSON reads a JSON string as UnmarshalText does.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
+		return fmt.Errorf("time %.40q is not a JSON string", b)
+	}
+	return t.UnmarshalText(b[1 : len(b)-1])
 }

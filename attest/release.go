@@ -24,3 +24,54 @@ type Deployment struct {
 	// empty when there was none.
 	Decision string `json:"decision,omitempty"`
 }
+
+// Type implements Predicate.
+func (r *Release) Type() string { return TypeRelease }
+
+// Validate implements Predicate.
+func (r *Release) Validate() error {
+	err := first(
+		checkRepository("predicate.repository", r.Repository),
+		checkName("predicate.name", r.Name),
+		checkCommit("predicate.to", r.To),
+		checkTime("predicate.releasedAt", r.ReleasedAt),
+	)
+	if r.From != "" {
+		err = first(err, checkCommit("predicate.from", r.From))
+	}
+	return err
+}
+
+func (r *Release) about(s []Subject) error { return aboutArtifacts(s) }
+
+// Type implements Predicate.
+func (d *Deployment) Type() string { return TypeDeployment }
+
+// Validate implements Predicate.
+func (d *Deployment) Validate() error {
+	err := first(
+		checkID("predicate.environment", d.Environment),
+		checkText("predicate.target", d.Target, 1024),
+		checkID("predicate.actor", d.Actor),
+		checkTime("predicate.deployedAt", d.DeployedAt),
+	)
+	if d.Decision != "" {
+		err = first(err, checkHex("predicate.decision", d.Decision, 64))
+	}
+	if err == nil && d.UndeployedAt != nil && d.UndeployedAt.Before(d.DeployedAt.Time) {
+		err = fieldErr("predicate.undeployedAt", "is before deployedAt")
+	}
+	return err
+}
+
+func (d *Deployment) about(s []Subject) error { return aboutArtifacts(s) }
+
+// aboutArtifacts requires every subject to have a sha256 digest.
+func aboutArtifacts(subjects []Subject) error {
+	for _, s := range subjects {
+		if err := checkHex("statement.subject.digest.sha256", s.Digest["sha256"], 64); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -29,3 +29,27 @@ const (
 	RevokedKey       RevokedKind = "key"
 	RevokedPerson    RevokedKind = "person"
 )
+
+// Type implements Predicate.
+func (r *Revocation) Type() string { return TypeRevocation }
+
+// Validate implements Predicate.
+func (r *Revocation) Validate() error {
+	err := first(
+		oneOf("predicate.reason", r.Reason, "mistake", "compromise", "departed", "superseded"),
+		checkID("predicate.by", r.By),
+		checkComment("predicate.comment", r.Comment),
+	)
+	if err == nil && (len(r.Revokes) == 0 || len(r.Revokes) > MaxSubjects) {
+		err = fieldErr("predicate.revokes", "has %d items; 1 to %d are allowed", len(r.Revokes), MaxSubjects)
+	}
+	for _, v := range r.Revokes {
+		err = first(err, oneOf("predicate.revokes.kind", v.Kind, RevokedStatement, RevokedKey, RevokedPerson))
+		if v.Kind == RevokedPerson {
+			err = first(err, checkID("predicate.revokes.person", v.Person))
+		} else {
+			err = first(err, checkHex("predicate.revokes.digest", v.Digest, 64))
+		}
+	}
+	return err
+}
