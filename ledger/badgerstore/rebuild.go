@@ -1,0 +1,70 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// A Progress is told how much of the journal was read, in bytes, from time to
+// time and from one goroutine. It may be nil.
+type Progress func(done, total int64)
+
+// report tells where b ends in the journal.
+func (p Progress) report(j *journal, b *batch) {
+	if p == nil {
+		return
+	}
+	done, total := int64(0), int64(0)
+	for _, s := range j.segments {
+		size, err := s.file.Size()
+		if err != nil {
+			return
+		}
+		if total += size; s.segment < b.segment.segment {
+			done += size
+		}
+	}
+	p(done+b.end, total)
+}
+
+// Rebuild throws the index away and makes it again from the journal. It also
+// writes the head again when that is missing: whoever calls Rebuild vouches for
+// the journal being the newest. A journal that ends before a head that is there
+// is still ledger.ErrRolledBack. The store must not be open.
+func Rebuild(ctx context.Context, o Options, progress Progress) error {
+	o, err := o.withDefaults()
+	if err != nil {
+		return fmt.Errorf("rebuild: %w", err)
+	}
+	s, err := open(o, func(s *Store) error { return s.rebuild(ctx, progress) })
+	if err != nil {
+		return fmt.Errorf("rebuild %s: %w", o.Dir, err)
+	}
+	return s.Close()
+}
+
+func (s *Store) rebuild(ctx context.Context, progress Progress) error {
+	head, err := readHead(s.options.disk, s.layout.head())
+	lost := errors.Is(err, os.ErrNotExist)
+	if err != nil && !lost {
+		return err
+	}
+	s.layout.distrust()
+	if err := s.recover(ctx, progress); err != nil {
+		return err
+	}
+	if lost {
+		s.options.Log.Warn("writing the head again from the journal", "head", s.layout.head(), "size", s.tip.head.Size)
+		head = s.tip.head
+		if err := replace(s.options.disk, s.layout.head(), marshalHead(head)); err != nil {
+			return err
+		}
+	}
+	if err := s.checkHead(head); err != nil {
+		return err
+	}
+	s.keepHead(head.Size)
+	return nil
+}
