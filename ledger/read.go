@@ -1,0 +1,126 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/countersign-dev/countersign/ledger/tlog"
+)
+
+// Readers see the log up to Head and nothing beyond, whatever the store already
+// holds: a batch that is not acknowledged does not exist.
+
+// Record returns the entry at index; ErrNotFound when the log has none.
+func (l *Ledger) Record(ctx context.Context, index uint64) (Record, error) {
+	if size := l.currentHead().Size; index >= size {
+		return Record{}, fmt.Errorf("entry %d of %d: %w", index, size, ErrNotFound)
+	}
+	return l.store.Record(ctx, index)
+}
+
+// Lookup returns the index of the entry with this leaf hash; false when none has.
+func (l *Ledger) Lookup(ctx context.Context, leaf tlog.Hash) (uint64, bool, error) {
+	index, ok, err := l.store.Lookup(ctx, leaf)
+	if err != nil || !ok || index >= l.currentHead().Size {
+		return 0, false, err
+	}
+	return index, true, nil
+}
+
+// Search returns the indexes of the entries that a query finds, in log order.
+func (l *Ledger) Search(ctx context.Context, q Query) ([]uint64, error) {
+	if q.Limit < 1 || q.Limit > MaxPage {
+		return nil, fmt.Errorf("search: a limit of %d is not 1 to %d: %w", q.Limit, MaxPage, ErrInvalid)
+	}
+	if size := l.currentHead().Size; q.Until == 0 || q.Until > size {
+		q.Until = size
+	}
+	if q.From >= q.Until {
+		return nil, nil
+	}
+	return l.store.Search(ctx, q)
+}
+
+// Negative returns the chain of negative evidence. The caller must not change it.
+func (l *Ledger) Negative() []Link {
+	size := l.currentHead().Size
+	links := l.store.Negative()
+	n := sort.Search(len(links), func(i int) bool { return links[i].Index >= size })
+	return links[:n:n]
+}
+
+// Checkpoint returns the signed checkpoint of exactly this size; ErrNotFound
+// when none was signed.
+func (l *Ledger) Checkpoint(ctx context.Context, size uint64) (Head, error) {
+	if now := l.currentHead(); size == now.Size {
+		return *now, nil
+	} else if size > now.Size {
+		return Head{}, fmt.Errorf("checkpoint of %d of %d entries: %w", size, now.Size, ErrNotFound)
+	}
+	return l.store.Checkpoint(ctx, size)
+}
+
+// Inclusion proves that the entry at index is in the log of the given size,
+// which any size up to Head's may be; otherwise ErrNotFound. The nodes were
+// checked against a root that the log signed.
+func (l *Ledger) Inclusion(ctx context.Context, index, size uint64) ([]tlog.Hash, error) {
+	path, err := l.tree.Inclusion(ctx, index, size)
+	return path, l.readError(err)
+}
+
+// Consistency proves that the log of size from is the beginning of the log of
+// size to, any sizes up to Head's with from ≤ to; otherwise ErrNotFound. It is
+// checked as Inclusion is.
+func (l *Ledger) Consistency(ctx context.Context, from, to uint64) ([]tlog.Hash, error) {
+	path, err := l.tree.Consistency(ctx, from, to)
+	return path, l.readError(err)
+}
+
+func (l *Ledger) readError(err error) error {
+	if errors.Is(err, tlog.ErrOutOfRange) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return asCorrupt(err)
+}
+
+// Tile returns exactly the hashes that a tile's name asks for, or the entries of
+// an entry bundle, each after its length as two big-endian bytes (C2SP
+// tlog-tiles); ErrNotFound while the log has fewer. The caller must not change
+// the bytes.
+func (l *Ledger) Tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
+	level := max(t.Level, 0)
+	if t.Width < 1 || t.Width > tlog.TileWidth || t.Level > tlog.MaxTileLevel || t.Level < tlog.EntriesLevel {
+		return nil, fmt.Errorf("tile of level %d and width %d: %w", t.Level, t.Width, ErrInvalid)
+	}
+	have := l.currentHead().Size >> (tlog.TileHeight * level) // hashes at the level
+	if t.Index > have/tlog.TileWidth || t.Index*tlog.TileWidth+uint64(t.Width) > have {
+		return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), ErrNotFound)
+	}
+	if t.Level == tlog.EntriesLevel {
+		return l.entryBundle(ctx, t)
+	}
+	b, err := l.store.Tile(ctx, t.Level, t.Index)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), err)
+	}
+	if len(b) < t.Width*tlog.HashSize {
+		return nil, fmt.Errorf("%s: the store has %d bytes of it: %w", tlog.TilePath(t), len(b), ErrCorrupt)
+	}
+	return b[:t.Width*tlog.HashSize], nil
+}
+
+func (l *Ledger) entryBundle(ctx context.Context, t tlog.Tile) ([]byte, error) {
+	var b []byte
+	for i := range uint64(t.Width) {
+		r, err := l.store.Record(ctx, t.Index*tlog.TileWidth+i)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), err)
+		}
+		b = binary.BigEndian.AppendUint16(b, uint16(len(r.Leaf)))
+		b = append(b, r.Leaf...)
+	}
+	return b, nil
+}
