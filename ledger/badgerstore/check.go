@@ -78,7 +78,6 @@ type checker struct {
 	headRoot tlog.Hash // of the journal's checkpoint with the size of headFile
 	headSeen bool
 	rows     census    // that the journal asks for
-	newest   row       // the commit row of the last size
 	wrong    error     // of the positions; reported after the journal's own
 	place    []byte    // a stretch of the positions
 	verify   verifiers // of signatures
@@ -127,11 +126,9 @@ func (c *checker) journalHolds() error {
 		}
 		b, err := from.next()
 		if errors.Is(err, io.EOF) {
-			c.rows.add(c.newest)
 			return nil
 		}
 		if err != nil {
-			c.rows.add(c.newest)
 			c.report.Torn, err = c.journal.torn(err)
 			return err
 		}
@@ -162,13 +159,10 @@ func (c *checker) batch(b *batch) error {
 	if c.index == nil {
 		return nil
 	}
+	c.growth.committed(t.head.Size, at(b.segment, b.commitAt))
 	for _, r := range c.growth.rows {
 		c.rows.add(r)
 	}
-	if b.commit.before != t.head.Size { // else it replaces the row of that size
-		c.rows.add(c.newest)
-	}
-	c.newest = commitRow(t.head.Size, at(b.segment, b.commitAt))
 	return c.positionsHold(b)
 }
 
@@ -233,9 +227,6 @@ type census struct {
 }
 
 func (c *census) add(r row) {
-	if len(r.key) == 0 {
-		return
-	}
 	c.hash.SetSeed(c.seed)
 	c.hash.WriteByte(byte(len(r.key)))
 	c.hash.Write(r.key)

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -106,6 +107,9 @@ func (s *Store) checkFree() error {
 func checkBatch(head ledger.Head, origin string, b *ledger.Batch) error {
 	if b.Checkpoint.Origin != origin {
 		return fmt.Errorf("the checkpoint is of log %q, the store of %q", b.Checkpoint.Origin, origin)
+	}
+	if len(b.Records) == 0 {
+		return errors.New("the batch is empty")
 	}
 	if b.Checkpoint.Size != head.Size+uint64(len(b.Records)) {
 		return fmt.Errorf("%d entries after %d do not give it", len(b.Records), head.Size)

@@ -41,8 +41,9 @@ import (
 // So a record is valid in its own place only. The salt keeps whoever submits an
 // entry from writing bytes into it that would pass for a record.
 //
-// A batch is any number of entry records and one commit record. A segment holds
-// whole batches; the next one is begun when it is full.
+// A batch is one or more entry records and one commit record; the first batch of
+// a log has only the commit record, of size 0. A segment holds whole batches; the
+// next one is begun when it is full.
 const (
 	journalMagic   = "CSGNJRNL"
 	formatVersion  = 1

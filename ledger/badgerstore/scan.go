@@ -125,6 +125,9 @@ func (s *scan) commit(b *batch, body []byte) error {
 	if err != nil {
 		return contradiction(b.segment, b.commitAt, "%w", err)
 	}
+	if first := s.number == 0 && b.start == b.segment.start; first != (len(b.records) == 0) {
+		return contradiction(b.segment, b.commitAt, "the batch is empty, or the log does not begin with an empty one")
+	}
 	if m.before != s.size || m.head.Size != s.size+uint64(len(b.records)) {
 		return contradiction(b.segment, b.commitAt, "the commit goes from size %d to %d and has %d entries after %d",
 			m.before, m.head.Size, len(b.records), s.size)
