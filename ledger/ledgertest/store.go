@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -70,6 +71,9 @@ func headOf(b ledger.Batch) ledger.Head {
 // same compares what was put in with what comes out; empty and nil are the same.
 func same(t testing.TB, what string, want, got any) {
 	t.Helper()
+	if reflect.DeepEqual(want, got) { // many times faster than cmp
+		return
+	}
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("%s: (-want +got)\n%s", what, d)
 	}
