@@ -180,13 +180,20 @@ func (b *Bundle) readReceipt(m *wireMaterial) error {
 	}
 	e := m.Entries[0]
 	index, err := strconv.ParseUint(e.LogIndex, 10, 63)
-	if err != nil || e.InclusionProof.LogIndex != e.LogIndex {
+	if err != nil || strconv.FormatUint(index, 10) != e.LogIndex || e.InclusionProof.LogIndex != e.LogIndex {
 		return fieldErr(field+".logIndex", "%.20q is no index, or differs from its proof's", e.LogIndex)
 	}
 	if e.KindVersion.Kind != leafKind || e.KindVersion.Version != leafVersion {
 		return faultErr(Unsupported, field+".kindVersion", "is %.40q %.20q; %s %s is read", e.KindVersion.Kind, e.KindVersion.Version, leafKind, leafVersion)
 	}
 	r := &tlog.Receipt{Index: index, Checkpoint: []byte(e.InclusionProof.Checkpoint.Envelope)}
+	size, root, err := checkpointLines(r.Checkpoint)
+	if err != nil {
+		return fieldErr(field+".inclusionProof.checkpoint", "%v", err)
+	}
+	if string(size) != e.InclusionProof.TreeSize || string(root) != base64.StdEncoding.EncodeToString(e.InclusionProof.RootHash) {
+		return fieldErr(field+".inclusionProof", "has another tree size or root than its checkpoint")
+	}
 	if len(e.InclusionProof.Hashes) > 64 {
 		return faultErr(TooLarge, field+".inclusionProof.hashes", "has %d items; the limit is 64", len(e.InclusionProof.Hashes))
 	}
@@ -201,6 +208,9 @@ func (b *Bundle) readReceipt(m *wireMaterial) error {
 	}
 	r.LogID = tlog.Hash(e.LogID.KeyID)
 	if ts := m.Timestamps; ts != nil && len(ts.RFC3161) > 0 {
+		if len(ts.RFC3161) != 1 {
+			return fieldErr("bundle.verificationMaterial.timestampVerificationData", "has %d timestamps; one is expected", len(ts.RFC3161))
+		}
 		r.Token = ts.RFC3161[0].Signed
 	}
 	b.Leaf, b.Receipt = e.Body, r
@@ -231,11 +241,10 @@ func (b *Bundle) Marshal() ([]byte, error) {
 
 func (b *Bundle) appendReceipt(out []byte) ([]byte, error) {
 	r := b.Receipt
-	lines := bytes.SplitN(r.Checkpoint, []byte("\n"), 4)
-	if len(lines) != 4 {
-		return nil, fmt.Errorf("write receipt: checkpoint has %d lines", len(lines))
+	size, root, err := checkpointLines(r.Checkpoint)
+	if err != nil {
+		return nil, fmt.Errorf("write receipt: %w", err)
 	}
-	size, root := lines[1], lines[2]
 	enc := base64.StdEncoding
 	out = append(out, `,"tlogEntries":[{"logIndex":"`...)
 	out = strconv.AppendUint(out, r.Index, 10)
@@ -263,4 +272,14 @@ func (b *Bundle) appendReceipt(out []byte) ([]byte, error) {
 		out = append(enc.AppendEncode(out, r.Token), `"}]}`...)
 	}
 	return out, nil
+}
+
+// checkpointLines cuts the tree size and the root, as text, out of a signed
+// checkpoint. Whether it is one is for its verifier to say.
+func checkpointLines(note []byte) (size, root []byte, err error) {
+	lines := bytes.SplitN(note, []byte("\n"), 4)
+	if len(lines) != 4 {
+		return nil, nil, fmt.Errorf("checkpoint has %d lines", len(lines))
+	}
+	return lines[1], lines[2], nil
 }

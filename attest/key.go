@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
@@ -204,6 +205,8 @@ func ReadKeyFile(path string, passphrase func() ([]byte, error)) (*PrivateKey, e
 // ErrExposed says that a secret file can be read by others than its owner.
 var ErrExposed = errors.New("can be read by others than its owner")
 
+const maxSecret = 64 << 10 // bytes
+
 // ReadSecret reads a small file that only its owner may read.
 func ReadSecret(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -218,8 +221,8 @@ func ReadSecret(path string) ([]byte, error) {
 	if mode := st.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("%s (mode %04o): %w; run: chmod 600 %s", path, mode, ErrExposed, path)
 	}
-	if st.Size() > 64<<10 {
+	if st.Size() > maxSecret {
 		return nil, fmt.Errorf("%s: has %d bytes, too many for a key", path, st.Size())
 	}
-	return os.ReadFile(path)
+	return io.ReadAll(io.LimitReader(f, maxSecret))
 }
