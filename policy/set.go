@@ -97,9 +97,9 @@ type Slot struct {
 	Level string         // minimum; empty: any
 	Teams []string       // any of these; empty: any
 	Kinds []ApprovalKind // accepted; empty: explicit
-	// Exclude are further roles whose holders cannot fill the slot. Authors,
+	// Exclude are further roles (merger, owner) whose holders cannot fill it. Authors,
 	// committers, co-authors, openers, operators and agents never can.
-	Exclude []string // of: merger, admitter, builder, owner
+	Exclude []string
 }
 
 // ApprovalKind says how an approval was made.

@@ -1,0 +1,134 @@
+package policy
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/env"
+	"github.com/google/cel-go/ext"
+)
+
+// costLimit bounds one evaluation of an expression, in CEL's units.
+const costLimit = 1_000_000
+
+// maxExpression is the longest expression, in bytes.
+const maxExpression = 4096
+
+// An Expression is the `when` of a rule: a CEL expression over one change, its
+// release and the environment, checked when it is loaded and bounded when it runs.
+type Expression struct {
+	source  string
+	program cel.Program
+	tiers   map[string]int
+	levels  map[string]int
+}
+
+// Source is the expression as it was written.
+func (e *Expression) Source() string { return e.source }
+
+// ChangeVars is what an expression sees of a change, as `change`.
+type ChangeVars struct {
+	ID            string   `cel:"id"`
+	Title         string   `cel:"title"`
+	Tier          int      `cel:"tier"` // rank; compare with tiers.NAME
+	Domains       []string `cel:"domains"`
+	Paths         []string `cel:"paths"`
+	Agents        []string `cel:"agents"`
+	Authors       []string `cel:"authors"`
+	Origin        string   `cel:"origin"`
+	AIAssisted    bool     `cel:"aiAssisted"`  // everything but a believed "human"
+	AuthorLevel   int      `cel:"authorLevel"` // lowest rank of its human authors; strangers count as -1
+	Authenticated bool     `cel:"authenticated"`
+	Claimed       bool     `cel:"claimed"` // facts claimed, not proven
+	Reviewed      bool     `cel:"reviewed"`
+}
+
+// ReleaseVars is what an expression sees of a release, as `release`.
+type ReleaseVars struct {
+	Name       string `cel:"name"`
+	Repository string `cel:"repository"`
+	Changes    int    `cel:"changes"`
+	AIChanges  int    `cel:"aiChanges"`
+}
+
+// expressions compiles the expressions of one policy set.
+type expressions struct {
+	env           *cel.Env
+	tiers, levels map[string]int
+}
+
+// ranks numbers words from 0.
+func ranks(words []string) map[string]int {
+	m := make(map[string]int, len(words))
+	for i, w := range words {
+		m[w] = i
+	}
+	return m
+}
+
+func newExpressions(levels, tiers []string) (*expressions, error) {
+	x := &expressions{levels: ranks(levels), tiers: ranks(tiers)}
+	opts := []cel.EnvOption{
+		cel.StdLib(cel.StdLibSubset(env.NewLibrarySubset().AddExcludedFunctions(
+			&env.Function{Name: "matches"}, &env.Function{Name: "timestamp"}, &env.Function{Name: "duration"}))),
+		ext.NativeTypes(reflect.TypeFor[ChangeVars](), reflect.TypeFor[ReleaseVars](), ext.ParseStructTags(true)),
+		cel.Variable("change", cel.ObjectType("policy.ChangeVars")),
+		cel.Variable("release", cel.ObjectType("policy.ReleaseVars")),
+		cel.Variable("environment", cel.StringType),
+	}
+	// Each word is a variable of its own, so that a misspelt one is an error at load.
+	for prefix, m := range map[string]map[string]int{"levels": x.levels, "tiers": x.tiers} {
+		for word := range m {
+			opts = append(opts, cel.Variable(prefix+"."+word, cel.IntType))
+		}
+	}
+	var err error
+	if x.env, err = cel.NewCustomEnv(opts...); err != nil {
+		return nil, fmt.Errorf("prepare expressions: %w", err)
+	}
+	return x, nil
+}
+
+// compile checks an expression against the types and the cost limit.
+func (x *expressions) compile(source string) (*Expression, error) {
+	if len(source) > maxExpression {
+		return nil, fmt.Errorf("has %d bytes; the limit is %d", len(source), maxExpression)
+	}
+	ast, issues := x.env.Compile(source)
+	if err := issues.Err(); err != nil {
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return nil, fmt.Errorf("%s", strings.TrimPrefix(first, "ERROR: <input>:"))
+	}
+	if ast.OutputType() != cel.BoolType {
+		return nil, fmt.Errorf("gives %s; it must give true or false", ast.OutputType())
+	}
+	program, err := x.env.Program(ast, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		return nil, err
+	}
+	return &Expression{source: source, program: program, tiers: x.tiers, levels: x.levels}, nil
+}
+
+// Eval runs the expression. An error (a division by zero, an index out of range,
+// too much work) is an error, and the rule that asked then denies.
+func (e *Expression) Eval(change *ChangeVars, release *ReleaseVars, environment string) (bool, error) {
+	vars := make(map[string]any, 3+len(e.tiers)+len(e.levels))
+	vars["change"], vars["release"], vars["environment"] = change, release, environment
+	for w, rank := range e.tiers {
+		vars["tiers."+w] = rank
+	}
+	for w, rank := range e.levels {
+		vars["levels."+w] = rank
+	}
+	out, _, err := e.program.Eval(vars)
+	if err != nil {
+		return false, fmt.Errorf("evaluate %.80q: %w", e.source, err)
+	}
+	yes, ok := out.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("evaluate %.80q: gave no truth value", e.source)
+	}
+	return yes, nil
+}

@@ -1,0 +1,314 @@
+package roster
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"slices"
+	"strings"
+
+	"github.com/countersign-dev/countersign/policy/strictyaml"
+)
+
+// Terms are the words that a roster may use, which others define.
+type Terms struct {
+	Levels []string          // of people, lowest first
+	Types  map[string]string // predicate types that services may make, by short name
+	// Reserved are types that no service of a roster may ever make.
+	Reserved []string
+}
+
+// Parse reads people.yaml. Every error is a *strictyaml.Error with its place.
+func Parse(file string, text []byte, terms Terms) (*Roster, error) {
+	root, err := strictyaml.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{terms: terms, roster: &Roster{
+		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{},
+	}, accounts: map[Account]*Principal{}}
+	var owners strictyaml.Node
+	err = root.Fields([]string{"owners", "people", "agents", "services"}, func(key string, v strictyaml.Node) error {
+		switch key {
+		case "owners":
+			owners = v
+			p.roster.Owners, err = v.Texts()
+			return err
+		case "people":
+			return v.Items(func(item strictyaml.Node) error { return p.principal(item, Person) })
+		case "agents":
+			return v.Items(func(item strictyaml.Node) error { return p.principal(item, Agent) })
+		default:
+			return v.Items(func(item strictyaml.Node) error { return p.principal(item, Service) })
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(p.roster.Owners) == 0 {
+		return nil, root.Errorf("owners: at least one person must own the policy")
+	}
+	return p.roster, p.crossCheck(owners)
+}
+
+type parser struct {
+	terms    Terms
+	roster   *Roster
+	accounts map[Account]*Principal
+	agents   []placed
+}
+
+type placed struct {
+	*Principal
+	node strictyaml.Node
+}
+
+var fieldsOf = map[Kind][]string{
+	Person:  {"id", "level", "teams", "emails", "accounts", "keys", "from", "until"},
+	Agent:   {"id", "operator", "emails", "accounts", "keys", "from", "until"},
+	Service: {"id", "may", "forge", "emails", "accounts", "keys", "from", "until"},
+}
+
+func (p *parser) principal(v strictyaml.Node, kind Kind) error {
+	pr := &Principal{Kind: kind}
+	err := v.Fields(fieldsOf[kind], func(key string, f strictyaml.Node) (err error) {
+		switch key {
+		case "id":
+			pr.ID, err = id(f)
+		case "level":
+			pr.Level, err = f.OneOf("level", p.terms.Levels)
+		case "teams":
+			pr.Teams, err = f.Texts()
+		case "operator":
+			pr.Operator, err = id(f)
+		case "may":
+			err = p.may(f, pr)
+		case "forge":
+			pr.Forge, err = f.Bool()
+		case "emails":
+			err = p.emails(f, pr)
+		case "accounts":
+			err = p.accountsOf(f, pr)
+		case "keys":
+			err = p.keys(f, pr)
+		case "from":
+			pr.From, err = f.Time()
+		case "until":
+			pr.Until, err = f.Time()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case pr.ID == "":
+		return v.Errorf("id is missing")
+	case p.roster.byID[pr.ID] != nil:
+		return v.Errorf("id %q is there twice", pr.ID)
+	case kind == Person && pr.Level == "":
+		return v.Errorf("%s: level is missing", pr.ID)
+	case pr.From.IsZero():
+		return v.Errorf("%s: from is missing: since when is this so?", pr.ID)
+	case !pr.Until.IsZero() && pr.Until.Before(pr.From):
+		return v.Errorf("%s: until is before from", pr.ID)
+	}
+	p.roster.byID[pr.ID] = pr
+	p.roster.principals = append(p.roster.principals, pr)
+	if kind == Agent {
+		p.agents = append(p.agents, placed{pr, v})
+	}
+	return nil
+}
+
+// crossCheck holds what speaks of others against the whole roster.
+func (p *parser) crossCheck(owners strictyaml.Node) error {
+	for _, o := range p.roster.Owners {
+		pr := p.roster.byID[o]
+		if pr == nil || pr.Kind != Person || len(pr.Keys) == 0 {
+			return owners.Errorf("owner %q must be a person of this file, with a key", o)
+		}
+	}
+	for _, a := range p.agents {
+		if a.Operator == "" {
+			continue
+		}
+		if op := p.roster.byID[a.Operator]; op == nil || op.Kind != Person {
+			return a.node.Errorf("%s: operator %q is no person of this file", a.ID, a.Operator)
+		}
+	}
+	return nil
+}
+
+func id(v strictyaml.Node) (string, error) {
+	s, err := v.Text()
+	if err != nil {
+		return "", err
+	}
+	if len(s) > 128 || strings.Trim(s[:1], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" ||
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@") != "" {
+		return "", v.Errorf("%.80q is not an id: letters, digits and . _ - @, starting with a letter or digit", s)
+	}
+	return s, nil
+}
+
+func (p *parser) may(v strictyaml.Node, pr *Principal) error {
+	known := make([]string, 0, len(p.terms.Types))
+	for short := range p.terms.Types {
+		known = append(known, short)
+	}
+	slices.Sort(known)
+	return v.Items(func(item strictyaml.Node) error {
+		s, err := item.Text()
+		if err != nil {
+			return err
+		}
+		full := p.terms.Types[s]
+		if full == "" && strings.HasPrefix(s, "https://") {
+			full = s
+		}
+		switch {
+		case full == "":
+			return item.Errorf("predicate %q is unknown%s", s, strictyaml.Suggest(s, known))
+		case slices.Contains(p.terms.Reserved, full):
+			return item.Errorf("no service may make %q", s)
+		case slices.Contains(pr.May, full):
+			return item.Errorf("%q is there twice", s)
+		}
+		pr.May = append(pr.May, full)
+		return nil
+	})
+}
+
+func (p *parser) emails(v strictyaml.Node, pr *Principal) error {
+	return v.Items(func(item strictyaml.Node) error {
+		s, err := item.Text()
+		if err != nil {
+			return err
+		}
+		user, host, ok := strings.Cut(s, "@")
+		if !ok || user == "" || host == "" || strings.ContainsAny(s, "*?% <>\t") || strings.Contains(host, "@") {
+			return item.Errorf("%.80q is not one e-mail address (patterns are not allowed)", s)
+		}
+		fold := strings.ToLower(s)
+		if other := p.roster.byEmail[fold]; other != nil {
+			return item.Errorf("address %q already belongs to %s (letter case does not matter)", s, nameOf(other, pr))
+		}
+		p.roster.byEmail[fold] = pr
+		pr.Emails = append(pr.Emails, s)
+		return nil
+	})
+}
+
+func nameOf(other, self *Principal) string {
+	if other == self || other.ID == "" {
+		return "this same entry"
+	}
+	return other.ID
+}
+
+func (p *parser) accountsOf(v strictyaml.Node, pr *Principal) error {
+	return v.Items(func(item strictyaml.Node) error {
+		var a Account
+		err := item.Fields([]string{"forge", "id", "login"}, func(key string, f strictyaml.Node) (err error) {
+			switch key {
+			case "forge":
+				a.Forge, err = f.Text()
+			case "id":
+				a.ID, err = f.Text()
+			case "login":
+				a.Login, err = f.Text()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if a.Forge == "" || a.ID == "" {
+			return item.Errorf("an account needs a forge and its immutable id")
+		}
+		unique := Account{Forge: strings.ToLower(a.Forge), ID: a.ID}
+		if other := p.accounts[unique]; other != nil {
+			return item.Errorf("account %s on %s already belongs to %s", a.ID, a.Forge, nameOf(other, pr))
+		}
+		p.accounts[unique] = pr
+		pr.Accounts = append(pr.Accounts, a)
+		return nil
+	})
+}
+
+func (p *parser) keys(v strictyaml.Node, pr *Principal) error {
+	return v.Items(func(item strictyaml.Node) error {
+		var k Key
+		err := item.Fields([]string{"name", "publicKey", "from", "until"}, func(key string, f strictyaml.Node) (err error) {
+			switch key {
+			case "name":
+				k.Name, err = f.Text()
+			case "publicKey":
+				k.SPKI, err = publicKey(f)
+			case "from":
+				k.From, err = f.Time()
+			case "until":
+				k.Until, err = f.Time()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		switch {
+		case k.SPKI == nil:
+			return item.Errorf("publicKey is missing")
+		case k.From.IsZero():
+			return item.Errorf("from is missing: since when does this key speak?")
+		case !k.Until.IsZero() && k.Until.Before(k.From):
+			return item.Errorf("until is before from")
+		}
+		k.ID = sha256.Sum256(k.SPKI)
+		if other, twice := p.roster.byKey[k.ID]; twice {
+			return item.Errorf("this key already belongs to %s: one key, one voice", nameOf(other.principal, pr))
+		}
+		pr.Keys = append(pr.Keys, k)
+		own := k
+		p.roster.byKey[k.ID] = keyOwner{principal: pr, key: &own}
+		return nil
+	})
+}
+
+func publicKey(v strictyaml.Node) ([]byte, error) {
+	text, err := v.Text()
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode([]byte(text))
+	if block == nil || block.Type != "PUBLIC KEY" || strings.TrimSpace(string(rest)) != "" {
+		return nil, v.Errorf("is not one PEM block of type PUBLIC KEY")
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, v.Errorf("is no public key: %v", err)
+	}
+	ec, ok := key.(*ecdsa.PublicKey)
+	if !ok || ec.Curve != elliptic.P256() {
+		return nil, v.Errorf("is %T; only ECDSA P-256 keys are accepted", key)
+	}
+	canonical, err := x509.MarshalPKIXPublicKey(ec)
+	if err != nil || string(canonical) != string(block.Bytes) {
+		return nil, v.Errorf("is not in canonical form")
+	}
+	return canonical, nil
+}
+
+// ByEmail returns whose address this is. Addresses match without regard to case,
+// and in no other way.
+func (r *Roster) ByEmail(email string) (*Principal, bool) {
+	p, ok := r.byEmail[strings.ToLower(email)]
+	return p, ok
+}
+
+// MaySign reports whether a service may make a predicate type.
+func (p *Principal) MaySign(predicateType string) bool {
+	return slices.Contains(p.May, predicateType)
+}
