@@ -103,10 +103,11 @@ func (t *Tree) Root(ctx context.Context, size uint64) (Hash, error) {
 		return EmptyRoot(), nil
 	}
 	ids := compact.RangeNodes(0, size, nil)
-	root, err := t.node(ctx, edge, ids[len(ids)-1])
+	r := reader{tree: t, edge: edge}
+	root, err := r.node(ctx, ids[len(ids)-1])
 	for i := len(ids) - 2; i >= 0 && err == nil; i-- {
 		var left Hash
-		left, err = t.node(ctx, edge, ids[i])
+		left, err = r.node(ctx, ids[i])
 		root = nodeHash(left[:], root[:])
 	}
 	return root, err
@@ -118,7 +119,8 @@ func (t *Tree) Leaf(ctx context.Context, index uint64) (Hash, error) {
 	if index >= edge.size {
 		return Hash{}, fmt.Errorf("leaf %d of %d entries: %w", index, edge.size, ErrOutOfRange)
 	}
-	return t.node(ctx, edge, compact.NewNodeID(0, index))
+	r := reader{tree: t, edge: edge}
+	return r.node(ctx, compact.NewNodeID(0, index))
 }
 
 // path collects the nodes of a proof. The nodes from begin to end are not in the
@@ -126,8 +128,9 @@ func (t *Tree) Leaf(ctx context.Context, index uint64) (Hash, error) {
 func (t *Tree) path(ctx context.Context, edge *Edge, nodes proof.Nodes) ([]Hash, error) {
 	_, begin, end := nodes.Ephem()
 	path := make([]Hash, 0, len(nodes.IDs))
+	r := reader{tree: t, edge: edge}
 	for i, id := range nodes.IDs {
-		h, err := t.node(ctx, edge, id)
+		h, err := r.node(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -141,15 +144,27 @@ func (t *Tree) path(ctx context.Context, edge *Edge, nodes proof.Nodes) ([]Hash,
 	return path, nil
 }
 
+// A reader looks up the nodes of one proof. Neighbours in a proof are mostly in
+// one tile, so it keeps the last one.
+type reader struct {
+	tree *Tree
+	edge *Edge
+	key  tileKey
+	tile *expanded
+}
+
 // node returns a node that is complete in the tree.
-func (t *Tree) node(ctx context.Context, edge *Edge, id compact.NodeID) (Hash, error) {
+func (r *reader) node(ctx context.Context, id compact.NodeID) (Hash, error) {
 	level, row := int(id.Level/TileHeight), int(id.Level%TileHeight)
-	index := id.Index >> (TileHeight - row)
-	x, err := t.tile(ctx, edge, level, index)
-	if err != nil {
-		return Hash{}, err
+	key := tileKey{level, id.Index >> (TileHeight - row)}
+	if r.tile == nil || r.key != key {
+		x, err := r.tree.tile(ctx, r.edge, level, key.index)
+		if err != nil {
+			return Hash{}, err
+		}
+		r.key, r.tile = key, x
 	}
-	return x.node(row, int(id.Index-index<<(TileHeight-row))), nil
+	return r.tile.node(row, int(id.Index-key.index<<(TileHeight-row))), nil
 }
 
 // tile returns a tile that was checked: from the edge, from memory, or read now
