@@ -113,20 +113,40 @@ func (x *index) search(q ledger.Query) ([]uint64, error) {
 	err := x.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 		defer it.Close()
-		for it.Seek(binary.BigEndian.AppendUint64(prefix, q.From)); it.Valid() && len(found) < q.Limit; it.Next() {
-			key := it.Item().Key()
-			if len(key) != len(prefix)+8 {
-				return errors.New("a search row has the wrong size")
-			}
-			n := binary.BigEndian.Uint64(key[len(prefix):])
-			if n >= q.Until {
+		more := true
+		for it.Seek(binary.BigEndian.AppendUint64(prefix, q.From)); more && it.Valid(); it.Next() {
+			item := it.Item()
+			err := item.Value(func(v []byte) error {
+				if len(v)%8 != 0 || len(item.Key()) != len(prefix)+8 {
+					return errors.New("a search row has the wrong size")
+				}
+				for ; len(v) > 0 && more; v = v[8:] {
+					found, more = take(q, found, binary.BigEndian.Uint64(v))
+				}
+				if more {
+					found, more = take(q, found, binary.BigEndian.Uint64(item.Key()[len(prefix):]))
+				}
 				return nil
+			})
+			if err != nil {
+				return err
 			}
-			found = append(found, n)
 		}
 		return nil
 	})
 	return found, err
+}
+
+// take adds an index to found when q asks for it, and says whether there can be
+// more.
+func take(q ledger.Query, found []uint64, index uint64) ([]uint64, bool) {
+	if index >= q.Until {
+		return found, false
+	}
+	if index >= q.From {
+		found = append(found, index)
+	}
+	return found, len(found) < q.Limit
 }
 
 // last returns the size of the last batch that was applied and where its commit

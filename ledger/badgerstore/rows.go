@@ -13,10 +13,14 @@ import (
 // order. Every row is written once.
 //
 //	l ‖ leaf hash                              → index
-//	s ‖ SHA-256(search key)[:16] ‖ index       → nothing
+//	s ‖ SHA-256(search key)[:16] ‖ last index  → the other indexes, ascending
 //	n ‖ number in the chain, from 0            → index ‖ leaf hash
 //	t ‖ level (1 byte) ‖ index of a full tile  → 256 hashes
 //	c ‖ size                                   → position of its commit record
+//
+// A batch has one s row for each of its search keys, with the indexes of all its
+// entries that have the key. The last one is in the row's key, so that a search
+// from an index starts at the row that has it.
 //
 // Search keys are hashed because their text (some 80 bytes, five or more an
 // entry) would be most of the index. Whoever finds a second key with the same
@@ -24,8 +28,8 @@ import (
 //
 // The digest of a batch's rows in its commit record is SHA-256 over the length
 // of the key and of the value (4 bytes each), key and value of each row: for
-// each entry its l row, s rows by key and n row, then the t rows, each after
-// those below it. c rows are not in it, because the journal's layout is no part
+// each entry its l row and n row, then the s rows in the order in which their
+// keys come first in the batch, then the t rows, each after those below it. c rows are not in it, because the journal's layout is no part
 // of the log.
 const (
 	rowCommit   = 'c'
@@ -93,6 +97,15 @@ type growth struct {
 	arena  []byte
 	leaves []tlog.Hash
 	sum    hash.Hash
+
+	group  map[string]int // search key of the batch → place in groups
+	groups []group
+}
+
+// A group is the entries of a batch that have one search key.
+type group struct {
+	key     string
+	indexes []uint64
 }
 
 // reset forgets the rows.
@@ -113,14 +126,12 @@ func (g *growth) grow(t tip, records []ledger.Record) tip {
 		g.leaves = append(g.leaves, leaf)
 		g.add(func(b []byte) []byte { return append(append(b, rowLeaf), leaf[:]...) },
 			func(b []byte) []byte { return binary.BigEndian.AppendUint64(b, r.Index) })
-		for _, k := range r.Keys {
-			g.add(func(b []byte) []byte { return binary.BigEndian.AppendUint64(appendSearchPrefix(b, k), r.Index) }, nil)
-		}
 		if r.Negative {
 			g.addRow(row{negativeKey(uint64(len(t.negative))), append(binary.BigEndian.AppendUint64(nil, r.Index), leaf[:]...)})
 			t.negative = append(t.negative, link(t.negative, r.Index, leaf))
 		}
 	}
+	g.addSearch(records)
 	var full []tlog.FullTile
 	t.edge, full = t.edge.Append(g.leaves)
 	for _, f := range full {
@@ -129,6 +140,40 @@ func (g *growth) grow(t tip, records []ledger.Record) tip {
 	g.count = uint64(len(g.rows) - before)
 	g.sum.Sum(g.digest[:0])
 	return t
+}
+
+// addSearch adds the rows under which the entries of a batch are found.
+func (g *growth) addSearch(records []ledger.Record) {
+	if g.group == nil {
+		g.group = make(map[string]int)
+	}
+	clear(g.group)
+	n := 0
+	for i := range records {
+		for _, k := range records[i].Keys {
+			at, seen := g.group[k]
+			if !seen {
+				at, n = n, n+1
+				g.group[k] = at
+				if at == len(g.groups) {
+					g.groups = append(g.groups, group{})
+				}
+				g.groups[at].key, g.groups[at].indexes = k, g.groups[at].indexes[:0]
+			}
+			g.groups[at].indexes = append(g.groups[at].indexes, records[i].Index)
+		}
+	}
+	for _, s := range g.groups[:n] {
+		last := len(s.indexes) - 1
+		g.add(func(b []byte) []byte {
+			return binary.BigEndian.AppendUint64(appendSearchPrefix(b, s.key), s.indexes[last])
+		}, func(b []byte) []byte {
+			for _, index := range s.indexes[:last] {
+				b = binary.BigEndian.AppendUint64(b, index)
+			}
+			return b
+		})
+	}
 }
 
 // committed adds the row by which the batch's commit record is found. It comes
@@ -146,9 +191,7 @@ func (g *growth) add(key, value func([]byte) []byte) {
 	start := len(g.arena)
 	g.arena = key(g.arena)
 	mid := len(g.arena)
-	if value != nil {
-		g.arena = value(g.arena)
-	}
+	g.arena = value(g.arena)
 	end := len(g.arena)
 	g.addRow(row{g.arena[start:mid:mid], g.arena[mid:end:end]})
 }
