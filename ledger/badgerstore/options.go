@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,9 +52,6 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Dir == "" {
 		return o, errors.New("a store needs a folder")
 	}
-	if o.HeadDir == "" {
-		o.HeadDir = o.Dir
-	}
 	if o.HeadEvery == 0 {
 		o.HeadEvery = defaultHeadEvery
 	}
@@ -78,7 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-func (o Options) layout() layout { return layout{o.Dir, o.HeadDir} }
+func (o Options) layout() layout { return layout{o.Dir, cmp.Or(o.HeadDir, o.Dir)} }
 
 // A layout names the files of a store.
 type layout struct{ dir, headDir string }
