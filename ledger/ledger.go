@@ -141,6 +141,23 @@ func (l *Ledger) Verifier() *tlog.Verifier { return l.verifier }
 // Head returns the last checkpoint whose entries are durable.
 func (l *Ledger) Head() Head { return *l.currentHead() }
 
+// HeadNow returns Head with a token that is minted now: in a log where nothing
+// happens, the token of the last batch says only how old that is. The time is the
+// log's word that it had signed nothing larger; it is not kept anywhere.
+func (l *Ledger) HeadNow() (Head, error) {
+	now := l.config.Now().UTC().Truncate(time.Millisecond)
+	head := l.Head()
+	if !now.After(head.Time) {
+		return head, nil
+	}
+	token, err := l.config.Stamper.Stamp(head.Note, now)
+	if err != nil {
+		return Head{}, fmt.Errorf("stamp checkpoint: %w", err)
+	}
+	head.Time, head.Token = now, token
+	return head, nil
+}
+
 func (l *Ledger) currentHead() *Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -243,6 +243,37 @@ func TestTimeNeverGoesBackOverARestart(t *testing.T) {
 	}
 }
 
+// An idle log's head is as fresh as the clock, and never older than its entries.
+func TestHeadNowCarriesATokenOfNow(t *testing.T) {
+	clock := new(ledgertest.Clock)
+	stamper := &ledgertest.Stamper{}
+	c := config(ledgertest.NewMemory(ledgertest.EmptyHead()))
+	c.Now, c.Stamper = clock.Now, stamper
+	l := start(t, c)
+	mustAppend(t, l, ledgertest.Entry(0))
+	head := l.Head()
+	clock.Set(ledgertest.Start.Add(48 * time.Hour))
+	got, err := l.HeadNow()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := head
+	want.Time = ledgertest.Start.Add(48*time.Hour + time.Millisecond)
+	want.Token = ledgertest.Token(head.Note, want.Time)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	clock.Set(ledgertest.Start.Add(-time.Hour))
+	if got, err := l.HeadNow(); err != nil || !cmp.Equal(got, head) {
+		t.Errorf("with a clock that went back: %v, %v", got.Time, err)
+	}
+	clock.Set(ledgertest.Start.Add(49 * time.Hour))
+	stamper.Fail(errors.New("expired"))
+	if _, err := l.HeadNow(); err == nil {
+		t.Error("without a token it is not fresh")
+	}
+}
+
 func TestWaitReturnsWhenTheLogHasGrown(t *testing.T) {
 	l := open(t, config(ledgertest.NewMemory(ledgertest.EmptyHead())))
 	stop := run(t, l)

@@ -86,33 +86,19 @@ func (l *Ledger) readError(err error) error {
 	return asCorrupt(err)
 }
 
-// Tile returns exactly the hashes that a tile's name asks for, or the entries of
-// an entry bundle, each after its length as two big-endian bytes (C2SP
-// tlog-tiles); ErrNotFound while the log has fewer. The caller must not change
-// the bytes.
+// Tile returns exactly the hashes that a tile's name asks for, checked as those
+// of proofs are; or, of an entry bundle, the entries, each after its length as two
+// big-endian bytes (C2SP tlog-tiles). ErrNotFound while the log has fewer. The
+// caller must not change the bytes.
 func (l *Ledger) Tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
-	level := max(t.Level, 0)
-	if t.Width < 1 || t.Width > tlog.TileWidth || t.Level > tlog.MaxTileLevel || t.Level < tlog.EntriesLevel {
-		return nil, fmt.Errorf("tile of level %d and width %d: %w", t.Level, t.Width, ErrInvalid)
+	if t.Level != tlog.EntriesLevel {
+		b, err := l.tree.Tile(ctx, t)
+		return b, l.readError(err)
 	}
-	have := l.currentHead().Size >> (tlog.TileHeight * level) // hashes at the level
-	if t.Index > have/tlog.TileWidth || t.Index*tlog.TileWidth+uint64(t.Width) > have {
-		return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), ErrNotFound)
+	// The bundle is as wide as the tile of its leaf hashes.
+	if _, err := l.tree.Tile(ctx, tlog.Tile{Index: t.Index, Width: t.Width}); err != nil {
+		return nil, l.readError(err)
 	}
-	if t.Level == tlog.EntriesLevel {
-		return l.entryBundle(ctx, t)
-	}
-	b, err := l.store.Tile(ctx, t.Level, t.Index)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), err)
-	}
-	if len(b) < t.Width*tlog.HashSize {
-		return nil, fmt.Errorf("%s: the store has %d bytes of it: %w", tlog.TilePath(t), len(b), ErrCorrupt)
-	}
-	return b[:t.Width*tlog.HashSize], nil
-}
-
-func (l *Ledger) entryBundle(ctx context.Context, t tlog.Tile) ([]byte, error) {
 	var b []byte
 	for i := range uint64(t.Width) {
 		r, err := l.store.Record(ctx, t.Index*tlog.TileWidth+i)

@@ -99,7 +99,7 @@ func (m *Memory) keep(r ledger.Record, leaf tlog.Hash) {
 		m.byKey[k] = append(m.byKey[k], r.Index)
 	}
 	if r.Negative {
-		m.links = append(slices.Clip(m.links), NextLink(m.links, r.Index, leaf))
+		m.links = append(m.links, NextLink(m.links, r.Index, leaf))
 	}
 }
 
@@ -229,7 +229,7 @@ func (m *Memory) Search(_ context.Context, q ledger.Query) ([]uint64, error) {
 func (m *Memory) Negative() []ledger.Link {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.links
+	return slices.Clip(m.links)
 }
 
 // Checkpoint returns the signed checkpoint of a size.

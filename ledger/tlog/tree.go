@@ -123,6 +123,25 @@ func (t *Tree) Leaf(ctx context.Context, index uint64) (Hash, error) {
 	return r.node(ctx, compact.NewNodeID(0, index))
 }
 
+// Tile returns exactly the hashes that a tile's name asks for, checked, in the
+// layout of tlog-tiles; ErrOutOfRange while the tree has fewer, or where a tree
+// has no such tile. The caller must not change them.
+func (t *Tree) Tile(ctx context.Context, name Tile) ([]byte, error) {
+	edge := t.edge.Load()
+	if name.Level < 0 || name.Level > MaxTileLevel || name.Width < 1 || name.Width > TileWidth {
+		return nil, fmt.Errorf("level %d, width %d: %w", name.Level, name.Width, ErrOutOfRange)
+	}
+	have := edge.size >> (TileHeight * name.Level) // complete hashes at the level
+	if name.Index > have/TileWidth || name.Index*TileWidth+uint64(name.Width) > have {
+		return nil, fmt.Errorf("%s of %d entries: %w", TilePath(name), edge.size, ErrOutOfRange)
+	}
+	x, err := t.tile(ctx, edge, name.Level, name.Index)
+	if err != nil {
+		return nil, err
+	}
+	return x.hashes(name.Width), nil
+}
+
 // path collects the nodes of a proof. The nodes from begin to end are not in the
 // proof themselves: they make up one that no tile has yet.
 func (t *Tree) path(ctx context.Context, edge *Edge, nodes proof.Nodes) ([]Hash, error) {

@@ -152,7 +152,7 @@ func TestProofsAreThoseOfTheReference(t *testing.T) {
 	ref := reference(size)
 	tree, _ := openTestTree(t, size)
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 3000 {
+	for range 1000 {
 		to := 1 + rng.Uint64N(size)
 		if rng.IntN(3) == 0 {
 			to = 1 + rng.Uint64N(600)
