@@ -41,6 +41,9 @@ type Refusal struct {
 	Kind  Kind
 	Check string // the check that refused: format, subject, signature, signer, time, inclusion, witnesses
 	Why   string
+	// Corrupt says that no honest log or pack holds such an item: whoever logged
+	// it or handed it over is at fault, not whoever signed it.
+	Corrupt bool
 	// What is known of the item, for reports; zero values where it is not.
 	Index         uint64
 	Digest        attest.Digest // of the payload
@@ -78,7 +81,8 @@ func (e *Evidence) Statement() *attest.Statement { return e.statement }
 // Signer is the key that signed.
 func (e *Evidence) Signer() roster.KeyID { return e.signer }
 
-// Time is when the log took the entry, by its timestamp token.
+// Time is when the log took the entry, by its timestamp token: whole seconds in
+// UTC. Order is by Index, never by time.
 func (e *Evidence) Time() time.Time { return e.time }
 
 // Facts are the git facts that a change or an admission proves; nil for other
@@ -90,7 +94,7 @@ type LogView struct {
 	tlog.Checkpoint
 	Note  []byte    // the signed checkpoint
 	Token []byte    // RFC 3161 response over Note
-	Time  time.Time // of Token, set once checked
+	Time  time.Time // of Token, set once checked; whole seconds in UTC
 	// ChainLength and Chain are the head of the chain of negative evidence.
 	ChainLength uint64
 	Chain       tlog.Hash
@@ -104,6 +108,9 @@ type Sealed struct {
 	Body  []byte      // normalised bundle
 	Token []byte      // RFC 3161 response over the bundle's signature
 	Proof []tlog.Hash // inclusion in the view's checkpoint
+	// Time is when the log took the entry, as its own store says. Only a verifier
+	// of the log's own process believes it (Config.OwnLog); others read Token.
+	Time time.Time
 }
 
 // A Source is where evidence is gathered from: a ledger, or an evidence pack.
@@ -111,7 +118,8 @@ type Source interface {
 	// View returns the state of the log that the other calls answer for.
 	View(ctx context.Context) (LogView, error)
 	// Find returns the indexes of the entries under a search key (see
-	// attest.SubjectKey and its neighbours), in log order.
+	// attest.SubjectKey and its neighbours), in log order, all of them: what it
+	// cannot list whole is an error.
 	Find(ctx context.Context, key string) ([]uint64, error)
 	// Entry returns one entry, proven against View.
 	Entry(ctx context.Context, index uint64) (Sealed, error)

@@ -1,0 +1,109 @@
+package verify
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"time"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+// maxGuesses bounds how many keys are tried for a bundle whose hint names none.
+const maxGuesses = 16
+
+// Accepted is a bundle that a log may take.
+type Accepted struct {
+	attest.Logged
+	Statement *attest.Statement
+	Digest    attest.Digest // of the payload
+	Signer    roster.KeyID
+	Principal *roster.Principal // nil for the trusted service
+}
+
+// freshChecks are the steps for a bundle that is offered to the log: those of an
+// entry that need no log. A statement that any verifier would refuse is not logged.
+var freshChecks = []check{
+	{"format", (*Verifier).checkFresh},
+	{"subject", (*Verifier).checkSubject},
+	{"signature", (*Verifier).checkOffered},
+	{"signer", (*Verifier).checkSigner},
+	{"time", (*Verifier).checkNow},
+	{"facts", (*Verifier).checkFacts},
+}
+
+// Accept checks a bundle that somebody offers to the log, as an entry of this
+// time, with the functions that verify it later. A receipt in it is left out.
+func (v *Verifier) Accept(_ context.Context, bundle []byte, now time.Time) (*Accepted, *Refusal) {
+	it := &item{sealed: Sealed{Body: bundle, Time: now}}
+	if r := v.run(freshChecks, it); r != nil {
+		r.Corrupt = false // it is in no log
+		return nil, r
+	}
+	logged, err := attest.Log(it.bundle, it.statement, it.key)
+	if err != nil {
+		r := refuse(Kind(attest.FaultOf(err)), "%v", err)
+		r.Check = "format"
+		it.describe(r)
+		return nil, r
+	}
+	return &Accepted{
+		Logged: logged, Statement: it.statement, Digest: it.bundle.Digest(),
+		Signer: roster.KeyID(it.key.ID()), Principal: it.principal,
+	}, nil
+}
+
+func (v *Verifier) checkFresh(it *item) *Refusal {
+	var err error
+	if it.bundle, err = attest.ParseBundle(it.sealed.Body); err != nil {
+		return refuse(Kind(attest.FaultOf(err)), "%v", err)
+	}
+	return nil
+}
+
+// checkOffered finds the key that made the signature: the one that the hint
+// names, or, as a hint is no more than that, one of the first few of the roster.
+func (v *Verifier) checkOffered(it *item) *Refusal {
+	pae := it.bundle.PAE()
+	if id, ok := hinted(it.bundle.Hint); ok {
+		key, known := v.keys[id]
+		if !known {
+			return refuse(UntrustedKey, "key %x, which the bundle names, is nobody's in the roster", id)
+		}
+		if err := key.Verify(pae, it.bundle.Signature); err != nil {
+			return refuse(BadSignature, "%v with the key that the bundle names", err)
+		}
+		it.key = key
+		return nil
+	}
+	tried := 0
+	for _, p := range v.roster.Principals() {
+		for _, k := range p.Keys {
+			if tried++; tried > maxGuesses {
+				return refuse(UntrustedKey, "the bundle names no key (publicKey.hint), and none of the first %d of the roster signed it", maxGuesses)
+			}
+			if key := v.keys[k.ID]; key.Verify(pae, it.bundle.Signature) == nil {
+				it.key = key
+				return nil
+			}
+		}
+	}
+	return refuse(UntrustedKey, "the bundle names no key (publicKey.hint), and none of the roster signed it")
+}
+
+// hinted reads a hint: the key's id in hex, as we write it, or in base64, as
+// cosign does.
+func hinted(hint string) (roster.KeyID, bool) {
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if b, err := decode(hint); err == nil && len(b) == len(roster.KeyID{}) {
+			return roster.KeyID(b), true
+		}
+	}
+	return roster.KeyID{}, false
+}
+
+func (v *Verifier) checkNow(it *item) *Refusal {
+	it.time = inSeconds(it.sealed.Time)
+	return it.judgeTime()
+}

@@ -1,0 +1,230 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+)
+
+// Limits on one gathering.
+const (
+	MaxEvidence = 2_000  // entries that are opened, besides the chain of negative evidence
+	MaxNegative = 10_000 // links of that chain
+	MaxWalk     = 2_000  // commits of a range
+)
+
+// A Request says what is to be judged: an artifact, or a commit.
+type Request struct {
+	Artifact *attest.Digest // nil: Commit is judged itself
+	Commit   gitfacts.ID    // without Artifact, the last commit of the range
+	// Repository is the one that counts, and Environment where the release goes.
+	Repository, Environment string
+	// Baselines are the commits that the policy accepts as a start there.
+	Baselines []gitfacts.ID
+}
+
+// A Step is one commit on the first-parent chain of a range.
+type Step struct {
+	ID gitfacts.ID
+	// Commit is what the raw objects prove of it; nil when none of the evidence
+	// does, and then the walk ended here.
+	Commit *gitfacts.Commit
+	// Evidence is what speaks of this very commit, in log order.
+	Evidence []*Evidence
+}
+
+// Gathered is everything that the log holds about a request, each piece of it
+// checked, and none of it judged. The same log gives the same, whoever asks. The
+// caller must not change it.
+type Gathered struct {
+	Request Request
+	View    LogView
+
+	// Releases are the statements that say what the artifact was built from:
+	// release and SLSA provenance, of any repository, in log order.
+	Releases []*Evidence
+	// Sources are the distinct commits that those name which are of the
+	// request's repository and not revoked, sorted. Unclear are those of them
+	// that name no single commit.
+	Sources []gitfacts.ID
+	Unclear []*Evidence
+
+	// To is the commit to judge: the only source, or the request's. It is empty
+	// when there is none or more than one, and then nothing was walked.
+	To gitfacts.ID
+	// From is where the range begins, itself not judged: the first start below To
+	// on its first-parent chain. Empty when there is none; then either the last
+	// Step has no Commit, or the chain ended at a root commit.
+	From        gitfacts.ID
+	FromBecause string    // "baseline" or "allowed #INDEX"
+	Allowed     *Evidence // the decision, where From rests on one
+	Range       []Step    // From exclusive to To, oldest first
+
+	Evidence []*Evidence // found by a key, once each, in log order
+	Refusals []*Refusal  // the same for what became no evidence
+	Negative []NegativeItem
+
+	chain   *chain
+	v       *Verifier
+	commits map[gitfacts.ID]*gitfacts.Commit
+}
+
+// Commit returns a commit that the raw objects of some evidence prove, whoever
+// signed it.
+func (g *Gathered) Commit(id gitfacts.ID) (*gitfacts.Commit, bool) {
+	c, ok := g.commits[id]
+	return c, ok
+}
+
+// Gather collects from a source what it holds about a request, and opens it. An
+// error means that nothing can be said: the source failed, contradicts itself
+// (*CorruptError) or holds more than is allowed (*LimitError).
+func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathered, error) {
+	view, err := src.View(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the state of the log: %w", err)
+	}
+	checked, err := v.OpenView(view.Note, view.Token, view.Time)
+	if err != nil {
+		return nil, err
+	}
+	view.Checkpoint, view.Time = checked.Checkpoint, checked.Time
+	g := &gatherer{
+		ctx: ctx, src: src, v: v, view: &view,
+		answers: make(map[string][]uint64), opened: make(map[uint64]outcome), used: make(map[uint64]bool),
+		out: &Gathered{Request: req, View: view, v: v, commits: make(map[gitfacts.ID]*gitfacts.Commit)},
+	}
+	if g.out.chain, err = v.negative(ctx, src, &view); err != nil {
+		return nil, err
+	}
+	g.out.Negative = g.out.chain.upTo(view.ChainLength)
+	for _, step := range []func() error{g.sources, g.walk, g.reviews, g.finish} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return g.out, nil
+}
+
+// sources finds what the artifact was built from.
+func (g *gatherer) sources() error {
+	out := g.out
+	if out.Request.Artifact == nil {
+		out.To = out.Request.Commit
+		return nil
+	}
+	key := attest.SubjectKey("sha256", out.Request.Artifact.String())
+	if err := g.find(key); err != nil {
+		return err
+	}
+	for _, e := range g.about(key, "sha256", out.Request.Artifact.String()) {
+		repository, commit, clear, ok := sourceOf(e)
+		if !ok {
+			continue
+		}
+		out.Releases = append(out.Releases, e)
+		if _, revoked := out.Revoked(e); revoked {
+			continue
+		}
+		switch {
+		case !clear:
+			out.Unclear = append(out.Unclear, e)
+		case repository == out.Request.Repository && !slices.Contains(out.Sources, commit):
+			out.Sources = append(out.Sources, commit)
+		}
+	}
+	slices.Sort(out.Sources)
+	if len(out.Sources) == 1 && len(out.Unclear) == 0 {
+		out.To = out.Sources[0]
+	}
+	return nil
+}
+
+// sourceOf reads a release or a provenance; ok is false for other statements,
+// and clear when it names a single commit.
+func sourceOf(e *Evidence) (repository string, commit gitfacts.ID, clear, ok bool) {
+	switch p := e.statement.Predicate.(type) {
+	case *attest.Release:
+		return p.Repository, gitfacts.ID(p.To), true, true
+	case *attest.SLSAProvenance:
+		repository, c, clear := p.Source()
+		return repository, gitfacts.ID(c), clear, true
+	}
+	return "", "", false, false
+}
+
+// reviews finds what speaks of the reviewed heads of the range, and of the
+// changes by their ids, so that reviews of older heads are seen too.
+func (g *gatherer) reviews() error {
+	var heads, changes []string
+	for _, step := range g.out.Range {
+		for _, e := range step.Evidence {
+			repository, id, head := reviewOf(e)
+			if repository != g.out.Request.Repository {
+				continue
+			}
+			if head != "" {
+				heads = append(heads, attest.SubjectKey("gitCommit", head))
+			}
+			if id != "" {
+				changes = append(changes, attest.ChangeKey(repository, id))
+			}
+		}
+	}
+	if err := g.find(slices.Concat(heads, changes)...); err != nil {
+		return err
+	}
+	// A head may be known under another id than its admission gives.
+	var more []string
+	for _, key := range heads {
+		for _, e := range g.of(key) {
+			if repository, id, _ := reviewOf(e); repository == g.out.Request.Repository && id != "" {
+				more = append(more, attest.ChangeKey(repository, id))
+			}
+		}
+	}
+	if err := g.find(more...); err != nil {
+		return err
+	}
+	for _, key := range slices.Concat(heads, changes, more) {
+		g.use(key)
+	}
+	return nil
+}
+
+// reviewOf reads which change a statement is about, and for an admission, which
+// head was reviewed.
+func reviewOf(e *Evidence) (repository, id, head string) {
+	switch p := e.statement.Predicate.(type) {
+	case *attest.Admission:
+		return p.Repository, p.Change.ID, p.ReviewedHead
+	case *attest.Change:
+		return p.Repository, p.Change.ID, ""
+	}
+	return "", "", ""
+}
+
+// finish sorts what was used, and holds it against the chain.
+func (g *gatherer) finish() error {
+	out := g.out
+	for index := range g.used {
+		o := g.opened[index]
+		if o.refusal != nil {
+			out.Refusals = append(out.Refusals, o.refusal)
+		} else {
+			out.Evidence = append(out.Evidence, o.evidence)
+		}
+	}
+	slices.SortFunc(out.Evidence, func(a, b *Evidence) int { return cmp.Compare(a.index, b.index) })
+	slices.SortFunc(out.Refusals, func(a, b *Refusal) int { return cmp.Compare(a.Index, b.Index) })
+	for _, e := range out.Evidence {
+		if err := out.chain.agrees(e, out.View.ChainLength); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package verify
+
+import (
+	"encoding/hex"
+	"slices"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+func (c *chain) addRevocation(e *Evidence) {
+	r, ok := e.statement.Predicate.(*attest.Revocation)
+	if !ok {
+		return
+	}
+	for _, what := range r.Revokes {
+		switch what.Kind {
+		case attest.RevokedStatement:
+			if d, err := attest.ParseDigest(what.Digest); err == nil {
+				c.statements[d] = append(c.statements[d], e)
+			}
+		case attest.RevokedKey:
+			if b, err := hex.DecodeString(what.Digest); err == nil && len(b) == len(roster.KeyID{}) {
+				c.keys[roster.KeyID(b)] = append(c.keys[roster.KeyID(b)], e)
+			}
+		case attest.RevokedPerson:
+			c.people[what.Person] = append(c.people[what.Person], e)
+		}
+	}
+}
+
+// Revoked returns the first revocation in the log that takes a piece of evidence
+// back: of the statement, of the key that signed it, or of the person whose key
+// it is; for keys and people from the revocation's effectiveFrom on, by the log's
+// time. Only those with authority count: who signed the statement or holds the
+// key, the operator of an agent, and the owners of the policy. Nothing takes a
+// revocation back.
+func (g *Gathered) Revoked(e *Evidence) (*Evidence, bool) {
+	holder, _, known := g.v.roster.ByKey(e.signer)
+	lists := [][]*Evidence{g.chain.statements[e.digest], g.chain.keys[e.signer]}
+	if known {
+		lists = append(lists, g.chain.people[holder.ID])
+	} else {
+		holder = nil // the trusted service's key: owners decide
+	}
+	var first *Evidence
+	for i, list := range lists {
+		for _, r := range list {
+			by := r.statement.Predicate.(*attest.Revocation)
+			late := i > 0 && by.EffectiveFrom != nil && e.time.Before(by.EffectiveFrom.Time)
+			if late || r.index >= g.View.Size || !g.v.mayRevoke(r, holder) {
+				continue
+			}
+			if first == nil || r.index < first.index {
+				first = r
+			}
+		}
+	}
+	return first, first != nil
+}
+
+// mayRevoke reports whether the signer of a revocation has authority over what a
+// principal signed.
+func (v *Verifier) mayRevoke(revocation *Evidence, holder *roster.Principal) bool {
+	by, _, ok := v.roster.ByKey(revocation.signer)
+	if !ok {
+		return false
+	}
+	if by.Kind == roster.Person && slices.Contains(v.roster.Owners, by.ID) {
+		return true
+	}
+	return holder != nil && (by == holder || holder.Kind == roster.Agent && holder.Operator == by.ID)
+}

@@ -1,0 +1,72 @@
+package verify
+
+import (
+	"slices"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+// checkSigner finds whose key signed, and whether they may say such a thing. The
+// hint in the bundle plays no part: the key is the leaf's.
+func (v *Verifier) checkSigner(it *item) *Refusal {
+	id := roster.KeyID(it.key.ID())
+	typ := it.statement.Predicate.Type()
+	verdict := typ == attest.TypeDecision || typ == attest.TypeVSA
+	if it.key == v.trust.Service {
+		if !verdict {
+			return refuse(WrongScope, "the trusted service signs verdicts, and nothing else")
+		}
+		it.validity = []roster.Validity{v.trust.ServiceValid, v.trust.ServiceValid}
+		return nil
+	}
+	p, k, ok := v.roster.ByKey(id)
+	if !ok {
+		return refuse(UntrustedKey, "key %s is nobody's in the roster", it.key.ID())
+	}
+	it.principal, it.validity = p, []roster.Validity{p.Validity, k.Validity}
+	if verdict {
+		return refuse(UntrustedKey, "%s signed a verdict; only the trusted service's count", p.ID)
+	}
+	if !MayMake(v.roster, p, typ) {
+		return refuse(WrongScope, "%s %s may not make %s", p.Kind, p.ID, typ)
+	}
+	if said := speaker(it.statement.Predicate); said != "" && said != p.ID {
+		return refuse(UntrustedKey, "the statement is in the name of %q, and %s signed it", said, p.ID)
+	}
+	return nil
+}
+
+// MayMake reports whether a principal may make statements of a predicate type.
+// Services may make what their entry lists; people and agents speak for
+// themselves, and only people who own the policy publish it. An agent's approval
+// is let in to be seen, and never counts. Verdicts are the trusted service's alone.
+func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
+	switch predicateType {
+	case attest.TypeDecision, attest.TypeVSA:
+		return false
+	case attest.TypePolicy:
+		return p.Kind == roster.Person && slices.Contains(r.Owners, p.ID)
+	}
+	if p.Kind == roster.Service {
+		return predicateType != attest.TypeApproval && p.MaySign(predicateType)
+	}
+	switch predicateType {
+	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk:
+		return true
+	}
+	return false
+}
+
+// speaker is the roster id in whose name a statement is made; "" when it names none.
+func speaker(p attest.Predicate) string {
+	switch p := p.(type) {
+	case *attest.Approval:
+		return p.Reviewer
+	case *attest.Authorship:
+		return p.DeclaredBy
+	case *attest.Revocation:
+		return p.By
+	}
+	return ""
+}

@@ -1,0 +1,127 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+// Config is what a Verifier is made of.
+type Config struct {
+	Trust  *Trust
+	Roster *roster.Roster
+	// OwnLog is for the log's own process, over its own store, which checks each
+	// entry against the tree as it reads it: the store's times are believed, so
+	// timestamp tokens are not verified again, and what was opened once is
+	// remembered by index. Nobody else may set it.
+	OwnLog bool
+	// Workers open entries at the same time; zero means GOMAXPROCS.
+	Workers int
+	// CacheSize bounds how many opened entries are remembered; zero means 16,384.
+	CacheSize int
+}
+
+// A Verifier makes evidence under one version of trust and roster. It is safe
+// for concurrent use; a new version of either needs a new Verifier.
+type Verifier struct {
+	trust   *Trust
+	roster  *roster.Roster
+	ownLog  bool
+	workers int
+	// keys are those that may have signed, parsed: the roster's and the service's.
+	keys      map[roster.KeyID]*attest.PublicKey
+	opened    *lru.Cache[place, *Evidence]
+	negatives negatives
+}
+
+// A place is an entry at its index. In the log's own process the index alone
+// tells: an append-only log never gives it another entry.
+type place struct {
+	index uint64
+	leaf  tlog.Hash
+}
+
+func placeOf(s Sealed) place { return place{s.Index, tlog.LeafHash(s.Leaf)} }
+
+// New checks that trust and roster fit together.
+func New(c Config) (*Verifier, error) {
+	if c.Trust == nil || c.Roster == nil {
+		return nil, errors.New("a verifier needs trust and a roster")
+	}
+	if err := c.Trust.Check(); err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	v := &Verifier{trust: c.Trust, roster: c.Roster, ownLog: c.OwnLog, workers: c.Workers, keys: make(map[roster.KeyID]*attest.PublicKey)}
+	if v.workers <= 0 {
+		v.workers = runtime.GOMAXPROCS(0)
+	}
+	if c.CacheSize <= 0 {
+		c.CacheSize = 16 << 10
+	}
+	var err error
+	if v.opened, err = lru.New[place, *Evidence](c.CacheSize); err != nil {
+		return nil, err
+	}
+	return v, v.readKeys()
+}
+
+func (v *Verifier) readKeys() error {
+	service := roster.KeyID(v.trust.Service.ID())
+	for _, p := range v.roster.Principals() {
+		for _, k := range p.Keys {
+			key, err := attest.ParsePublicKey(k.SPKI)
+			if err != nil {
+				return fmt.Errorf("roster: key of %s: %w", p.ID, err)
+			}
+			if k.ID == service {
+				return fmt.Errorf("roster: a key of %s is the trusted service's: one key, one voice", p.ID)
+			}
+			v.keys[k.ID] = key
+		}
+	}
+	v.keys[service] = v.trust.Service
+	return nil
+}
+
+// Trust is what the verifier was made with. The caller must not change it.
+func (v *Verifier) Trust() *Trust { return v.trust }
+
+// Roster is what the verifier was made with.
+func (v *Verifier) Roster() *roster.Roster { return v.roster }
+
+// Open makes evidence of a sealed entry, or says which check refused it. The
+// checks run in the order of docs/formats.md, and the first that fails names
+// itself. The entry's bytes must not change afterwards.
+func (v *Verifier) Open(_ context.Context, view *LogView, s Sealed) (*Evidence, *Refusal) {
+	at := placeOf(s)
+	if v.ownLog {
+		if e, ok := v.opened.Get(at); ok {
+			return e, nil
+		}
+	}
+	it := &item{view: view, sealed: s, place: at}
+	if r := v.run(entryChecks, it); r != nil {
+		return nil, r
+	}
+	e := it.evidence()
+	if v.ownLog {
+		v.opened.Add(at, e)
+		v.opened.Add(place{index: at.index}, e)
+	}
+	return e, nil
+}
+
+// remembered returns an entry of the log's own store that was opened before.
+func (v *Verifier) remembered(index uint64) (*Evidence, bool) {
+	if !v.ownLog {
+		return nil, false
+	}
+	return v.opened.Get(place{index: index})
+}

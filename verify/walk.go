@@ -1,0 +1,84 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+)
+
+// walkAhead is how many commits of the chain are asked for at a time. What was
+// asked for beyond the start is not used.
+const walkAhead = 32
+
+// walk follows first parents from To down to the first start below it. Only
+// parents that raw objects prove are followed: no word of anybody's can leave a
+// commit out (TRUST T2).
+func (g *gatherer) walk() error {
+	out := g.out
+	if out.To == "" {
+		return nil
+	}
+	for id := out.To; ; {
+		key := attest.SubjectKey("gitCommit", string(id))
+		if _, asked := g.answers[key]; !asked {
+			if err := g.find(g.ahead(id)...); err != nil {
+				return err
+			}
+		}
+		if id != out.To && g.isStart(id, key) {
+			out.From = id
+			break
+		}
+		step := Step{ID: id, Commit: out.commits[id], Evidence: g.about(key, "gitCommit", string(id))}
+		if out.Range = append(out.Range, step); len(out.Range) > MaxWalk {
+			return &LimitError{fmt.Sprintf("no start within %d commits below %s", MaxWalk, short(out.To)), MaxWalk}
+		}
+		if step.Commit == nil || len(step.Commit.Parents) == 0 {
+			break
+		}
+		id = step.Commit.Parents[0]
+	}
+	slices.Reverse(out.Range)
+	return nil
+}
+
+// ahead lists the keys of a commit and of the first parents below it, as far as
+// they are proven already and no baseline is reached.
+func (g *gatherer) ahead(id gitfacts.ID) []string {
+	keys := make([]string, 0, walkAhead)
+	for len(keys) < walkAhead {
+		keys = append(keys, attest.SubjectKey("gitCommit", string(id)))
+		c := g.out.commits[id]
+		if c == nil || len(c.Parents) == 0 || len(keys) > 1 && slices.Contains(g.out.Request.Baselines, id) {
+			break
+		}
+		id = c.Parents[0]
+	}
+	return keys
+}
+
+// isStart says whether a range may begin at a commit: the policy says so, or the
+// trusted service allowed just this commit into this environment and nobody with
+// authority took that back.
+func (g *gatherer) isStart(id gitfacts.ID, key string) bool {
+	out := g.out
+	if slices.Contains(out.Request.Baselines, id) {
+		out.FromBecause = "baseline"
+		return true
+	}
+	for _, e := range g.of(key) {
+		d, ok := e.statement.Predicate.(*attest.Decision)
+		if !ok || d.Verdict != "allow" || d.Repository != out.Request.Repository || d.Environment != out.Request.Environment || d.To != string(id) {
+			continue
+		}
+		if _, revoked := out.Revoked(e); revoked {
+			continue
+		}
+		out.FromBecause, out.Allowed = fmt.Sprintf("allowed #%d", e.index), e
+		g.used[e.index] = true
+		return true
+	}
+	return false
+}
