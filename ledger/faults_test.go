@@ -207,6 +207,45 @@ func TestWhatQueuesDuringACommitIsOneBatch(t *testing.T) {
 	}
 }
 
+// What is being committed is a duplicate for what queues behind it, also when
+// that is refused and the second one turns out to be the first.
+func TestDuplicateOfWhatIsInFlight(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		memory := ledgertest.NewMemory(ledgertest.EmptyHead())
+		fault := ledgertest.None
+		if refused {
+			fault = ledgertest.ReadOnly
+		}
+		store := newGated(ledgertest.NewFaulty(memory, at(0, fault)))
+		l := start(t, config(store))
+		first := appendAll(t, l, 0, 1)
+		<-store.entered
+		behind := make(chan []ledger.Appended)
+		go func() {
+			got, err := l.Append(t.Context(), ledgertest.Entries(0, 2))
+			if err != nil {
+				t.Error(err)
+			}
+			behind <- got
+		}()
+		for ledger.Waiting(l) < 1 {
+			runtime.Gosched()
+		}
+		store.pass <- struct{}{}
+		<-store.entered
+		store.pass <- struct{}{}
+		if err := <-first; errors.Is(err, ledger.ErrReadOnly) != refused {
+			t.Errorf("refused %t: the first got %v", refused, err)
+		}
+		got := <-behind
+		checkAnswers(t, l, ledgertest.Entries(0, 2), got)
+		if got[0].Duplicate == refused || got[0].Record.Index != 0 || got[1].Record.Index != 1 || got[1].Duplicate {
+			t.Errorf("refused %t: the second got %d, %t and %d, %t", refused,
+				got[0].Record.Index, got[0].Duplicate, got[1].Record.Index, got[1].Duplicate)
+		}
+	}
+}
+
 func TestFullPoolIsOverloadedAtOnce(t *testing.T) {
 	store := newGated(ledgertest.NewMemory(ledgertest.EmptyHead()))
 	c := config(store)

@@ -56,32 +56,42 @@ func mustAppend(t testing.TB, l *ledger.Ledger, entries ...ledger.Entry) []ledge
 	return got
 }
 
-// checkAnswers does what a client does with a receipt.
+var verifier = ledgertest.Signer().Verifier()
+
+// checkAnswers does what a client does with receipts.
 func checkAnswers(t testing.TB, l *ledger.Ledger, entries []ledger.Entry, got []ledger.Appended) {
 	t.Helper()
 	if len(got) != len(entries) {
-		t.Fatalf("%d answers to %d entries", len(got), len(entries))
+		t.Errorf("%d answers to %d entries", len(got), len(entries))
+		return
 	}
 	for i, a := range got {
-		leaf := tlog.LeafHash(entries[i].Leaf)
-		cp, err := tlog.VerifyReceipt(ledgertest.Signer().Verifier(), leaf, a.Receipt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if cp.Size <= a.Record.Index || a.Receipt.Index != a.Record.Index {
-			t.Fatalf("receipt of entry %d for %d in %d entries", a.Record.Index, a.Receipt.Index, cp.Size)
-		}
-		if d := cmp.Diff(entries[i], a.Record.Entry); d != "" {
-			t.Fatalf("record: (-want +got)\n%s", d)
-		}
-		want := ledgertest.Token(a.Record.Stamp, a.Record.Time)
-		if string(a.Record.Token) != string(want) || string(a.Receipt.Token) != string(want) {
-			t.Fatalf("entry %d has the token %s, want %s", a.Record.Index, a.Receipt.Token, want)
-		}
-		if stored, err := l.Record(t.Context(), a.Record.Index); err != nil || !cmp.Equal(stored, a.Record) {
-			t.Fatalf("stored: %v, %v", stored, err)
+		if err := checkAnswer(t.Context(), l, entries[i], a); err != nil {
+			t.Errorf("entry %d: %v", a.Record.Index, err)
 		}
 	}
+}
+
+func checkAnswer(ctx context.Context, l *ledger.Ledger, e ledger.Entry, a ledger.Appended) error {
+	cp, err := tlog.VerifyReceipt(verifier, tlog.LeafHash(e.Leaf), a.Receipt)
+	if err != nil {
+		return err
+	}
+	if cp.Size <= a.Record.Index || a.Receipt.Index != a.Record.Index {
+		return fmt.Errorf("its receipt is for %d in %d entries", a.Receipt.Index, cp.Size)
+	}
+	if d := cmp.Diff(e, a.Record.Entry); d != "" {
+		return fmt.Errorf("its record: (-want +got)\n%s", d)
+	}
+	want := ledgertest.Token(a.Record.Stamp, a.Record.Time)
+	if string(a.Record.Token) != string(want) || string(a.Receipt.Token) != string(want) {
+		return fmt.Errorf("its token is %s, want %s", a.Receipt.Token, want)
+	}
+	stored, err := l.Record(ctx, a.Record.Index)
+	if err != nil || !cmp.Equal(stored, a.Record) {
+		return fmt.Errorf("stored is %v, %w", stored, err)
+	}
+	return nil
 }
 
 func TestEntriesGetReceiptsThatVerify(t *testing.T) {
