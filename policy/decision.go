@@ -26,8 +26,8 @@ type Decision struct {
 type Core struct {
 	Verdict Verdict `json:"verdict"`
 	// Kind and Why give the first reason of a deny or an error, and are empty for allow.
-	Kind verdictKind `json:"kind,omitempty"`
-	Why  string      `json:"why,omitempty"`
+	Kind Kind   `json:"kind,omitempty"`
+	Why  string `json:"why,omitempty"`
 
 	Repository  string `json:"repository"`
 	Environment string `json:"environment"`
@@ -52,10 +52,8 @@ type Core struct {
 	Changes  []ChangeResult `json:"changes"`  // in first-parent order, oldest first
 	Rules    []RuleResult   `json:"rules"`    // in the policy's order
 	Awaiting []Awaiting     `json:"awaiting"` // what approvals would turn a deny into allow; empty when none would
-	Inputs   []Input        `json:"inputs"`   // the evidence that counted, in log order
+	Inputs   []Cited        `json:"inputs"`   // the evidence that counted, in log order
 }
-
-type verdictKind = Kind
 
 // PolicyRef names the policy set that was applied.
 type PolicyRef struct {
@@ -110,10 +108,12 @@ type Voice struct {
 
 // Finding is how one rule fared with one change.
 type Finding struct {
-	Rule string `json:"rule"`
+	Rule string `json:"rule"` // id, or "range", "veto" and "policy" for what always holds
 	Held bool   `json:"held"`
-	Kind Kind   `json:"kind,omitempty"`
-	Why  string `json:"why,omitempty"`
+	// Audit: the rule only watches; its failure is shown and does not deny.
+	Audit bool   `json:"audit,omitempty"`
+	Kind  Kind   `json:"kind,omitempty"`
+	Why   string `json:"why,omitempty"`
 	// Need says in words what is missing, and Who lists the people who could give it.
 	Need string   `json:"need,omitempty"`
 	Who  []string `json:"who,omitempty"`
@@ -140,8 +140,8 @@ type Awaiting struct {
 	Who    []string `json:"who"` // people of the roster who could give it
 }
 
-// Input names one piece of evidence by digest.
-type Input struct {
+// Cited names one piece of evidence by digest.
+type Cited struct {
 	Index  uint64 `json:"index"`
 	Type   string `json:"type"`
 	Digest string `json:"digest"` // sha256 of the payload, hex

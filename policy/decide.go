@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// A Request is what a gate asks: may this artifact, or this commit, of this
+// repository go to this environment?
+type Request struct {
+	Artifact    *attest.Digest // nil: Commit alone is judged
+	Commit      gitfacts.ID    // with an artifact it may be empty; when given, it must be the artifact's source
+	Repository  string         // canonical id: see attest.ParseRepository
+	Environment string
+	Nonce       string // goes into the decision, so that a replayed one is seen
+}
+
+// Input is everything that a decision depends on. Decide reads nothing else: no
+// clock, no network, no files.
+type Input struct {
+	Set      *Set          // the policy in force, which owners of Trust stand behind
+	Trust    *verify.Trust // whose earlier verdicts are believed; what flags named unsafe are in force
+	Request  Request
+	Gathered *verify.Gathered
+	Now      time.Time // of the decision
+	// MaxViewAge is how old the view of the log may be; zero means
+	// Trust.MaxCheckpointAge. The log's own process may pass more: its view is
+	// the log.
+	MaxViewAge time.Duration
+	// DryRun marks that the asking gate is not on the roster, so that nothing
+	// will be logged.
+	DryRun bool
+
+	off map[check]bool // tests only
+}
+
+// MaxSkew is how far the verifier's clock may be behind the log's before it
+// refuses to judge anything by time.
+const MaxSkew = 5 * time.Minute
+
+// Decide judges. It is a pure function: the same evidence in any order, with
+// any duplicates, gives the same Core to the byte. It denies by default, and
+// answers every input, however broken.
+//
+// It goes: may this be asked at all → is the view of the log fresh → can all
+// negative evidence be read → which one commit is the source → which commits lie
+// between it and a trusted start → what is proven about each → what each rule
+// says about each.
+func Decide(in Input) *Decision {
+	j := &judge{in: in, d: &Decision{Core: Core{Verdict: Deny}}}
+	j.describe()
+	if in.Set == nil || in.Set.Roster == nil || in.Set.Domains == nil || in.Trust == nil || in.Gathered == nil {
+		j.d.Core.Verdict = Error
+		j.deny(PolicyInvalid, "there is no policy set, no trust or no evidence to judge with")
+		return j.d
+	}
+	j.view = &in.Gathered.View
+	j.posture()
+	for _, step := range []func(){j.checkRequest, j.checkView, j.readEvidence, j.checkNegatives, j.findSource, j.findRange, j.judgeChanges} {
+		if step(); j.denied {
+			break
+		}
+	}
+	j.conclude()
+	return j.d
+}
+
+// judge is one decision in the making.
+type judge struct {
+	in     Input
+	d      *Decision
+	denied bool // as a whole, before any rule was asked
+	view   *verify.LogView
+	env    Environment
+
+	evidence
+	revocations revocations
+	cited       map[citation]bool
+
+	to      gitfacts.ID
+	builder []*roster.Principal
+	commits []*gitfacts.Commit   // of the range, oldest first
+	below   map[gitfacts.ID]bool // proven ancestors of the commit under judgement
+	signs   *gitfacts.SignList
+	studies []*study
+}
+
+// deny ends the decision with a reason; the first one stays.
+func (j *judge) deny(kind Kind, format string, args ...any) {
+	if j.denied {
+		return
+	}
+	j.denied = true
+	j.d.Core.Kind, j.d.Core.Why = kind, clean(fmt.Sprintf(format, args...))
+}
+
+// describe fills in what was asked and what was judged with.
+func (j *judge) describe() {
+	c, in := &j.d.Core, &j.in
+	c.Repository, c.Environment, c.Nonce = clean(in.Request.Repository), clean(in.Request.Environment), clean(in.Request.Nonce)
+	if in.Request.Artifact != nil {
+		c.Artifact = in.Request.Artifact.String()
+	}
+	c.DecidedAt = attest.At(in.Now)
+	c.ExpiresAt = c.DecidedAt
+	// The verifier has not followed the log itself, and no witness has timed it.
+	c.Completeness, c.Time = "operator", "operator"
+	if s := in.Set; s != nil {
+		c.Policy = PolicyRef{Name: s.Name, Version: s.Version, Digest: s.Digest().String()}
+	}
+	if g := in.Gathered; g != nil {
+		v := g.View
+		c.Log = LogRef{Origin: v.Origin, Size: v.Size, Root: v.Root.String(), Time: attest.At(v.Time), ChainLength: v.ChainLength, Chain: v.Chain.String()}
+	}
+}
+
+func (j *judge) checkRequest() {
+	r, s := &j.in.Request, j.in.Set
+	i := slices.IndexFunc(s.Environments, func(e Environment) bool { return e.Name == r.Environment })
+	if i >= 0 {
+		j.env = s.Environments[i]
+	} else if j.on(checkEnvironment) {
+		j.deny(UnknownEnvironment, "the policy knows no environment %q", r.Environment)
+	}
+	if err := attest.ParseRepository(r.Repository); err != nil {
+		j.deny(verify.WrongScope, "%v", err)
+	}
+	if len(s.Rules) == 0 {
+		j.deny(PolicyInvalid, "the policy has no rules, and nothing is allowed by default")
+	}
+}
+
+// checkView refuses to judge by a clock that the log contradicts, or from a
+// state of the log that may hide what came since.
+func (j *judge) checkView() {
+	limit := j.in.MaxViewAge
+	if limit <= 0 {
+		limit = j.in.Trust.MaxCheckpointAge
+	}
+	switch now, at := j.in.Now, j.view.Time; {
+	case j.on(checkClock) && now.Before(at.Add(-MaxSkew)):
+		j.deny(StaleView, "the clock says %s, and the log was already at %s: set the clock", stamp(now), stamp(at))
+	case j.on(checkViewAge) && (at.IsZero() || now.Sub(at) > limit):
+		j.deny(StaleView, "the view of the log is from %s, more than %s ago; what was revoked since cannot be seen", stamp(at), limit)
+	}
+}
+
+// checkNegatives denies when something in the log may be a revocation or a veto
+// and cannot be read: it might be about this.
+func (j *judge) checkNegatives() {
+	for _, n := range j.in.Gathered.Negative {
+		if j.on(checkNegative) && n.Unreadable() {
+			j.deny(NegativeUnreadable, "entry %d takes something back or rejects it, and cannot be read", n.Link.Index)
+		}
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+// conclude turns findings into a verdict.
+func (j *judge) conclude() {
+	c := &j.d.Core
+	j.sumUp()
+	if !j.denied && len(c.Changes) == 0 {
+		j.deny(NoChange, "there is nothing to judge")
+	}
+	for i := range c.Changes {
+		for _, f := range c.Changes[i].Rules {
+			if !f.Held && !f.Audit {
+				j.deny(f.Kind, "%s: %s", nameOf(&c.Changes[i]), f.Why)
+			}
+		}
+	}
+	if !j.denied {
+		c.Verdict = Allow
+		c.ExpiresAt = attest.At(j.in.Now.Add(j.in.Set.ValidFor))
+	} else {
+		j.await()
+	}
+	j.sortResults()
+}
+
+// nameOf is how people call a change.
+func nameOf(c *ChangeResult) string {
+	if c.Change != "" {
+		return "change " + c.Change
+	}
+	return "commit " + short(gitfacts.ID(c.Commit))
+}
+
+func short(id gitfacts.ID) string { return string(id[:min(12, len(id))]) }

@@ -1,0 +1,130 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// voice is one person's approval of one change.
+type voice struct {
+	item
+	late bool // logged after the change was admitted
+}
+
+// heard is what reviewers said of one change: who approves, and who objects.
+type heard struct {
+	approvals []voice // one a person, in log order
+	vetoes    []item
+}
+
+// hear sorts everything that anybody said about a change or its head.
+func (j *judge) hear(m *merge, s *authors) heard {
+	var w heard
+	latest := make(map[string]item)
+	var order []string
+	for _, it := range j.said(m) {
+		kind, why := j.deaf(it, m, s)
+		if kind != "" {
+			j.ignore(it, kind, m.change, "%s", why)
+			continue
+		}
+		old, spoke := latest[it.by.ID]
+		switch {
+		case !spoke:
+			order = append(order, it.by.ID)
+		case j.on(checkLatest):
+			j.ignore(old, Superseded, m.change, "%s said something else later, in entry %d", it.by.ID, it.Index())
+		case decision(old) == attest.Approved:
+			continue
+		}
+		latest[it.by.ID] = it
+	}
+	for _, id := range order {
+		j.count(&w, latest[id], m)
+	}
+	slices.SortFunc(w.approvals, func(a, b voice) int { return cmp.Compare(a.Index(), b.Index()) })
+	return w
+}
+
+// count files one reviewer's latest word.
+func (j *judge) count(w *heard, it item, m *merge) {
+	switch decision(it) {
+	case attest.Rejected:
+		w.vetoes = append(w.vetoes, it)
+	case attest.Approved:
+		if j.revoked(it) {
+			j.ignore(it, Revoked, m.change, "was taken back")
+			return
+		}
+		w.approvals = append(w.approvals, voice{item: it, late: len(j.admissions[m.ID]) > 0 && it.Index() > m.first})
+	case attest.Withdrawn:
+		j.ignore(it, Revoked, m.change, "%s took their word back", it.by.ID)
+	}
+}
+
+// said lists approvals and rejections of the head, and of the change by its id,
+// which finds those of older heads.
+func (j *judge) said(m *merge) []item {
+	all := slices.Clone(j.approvals[m.head])
+	if m.change != "" {
+		all = append(all, j.byChange[m.change]...)
+	}
+	slices.SortFunc(all, func(a, b item) int { return cmp.Compare(a.Index(), b.Index()) })
+	return slices.CompactFunc(all, func(a, b item) bool { return a.Index() == b.Index() })
+}
+
+func decision(it item) attest.ApprovalDecision {
+	return it.Statement().Predicate.(*attest.Approval).Decision
+}
+
+// deaf says why a reviewer's word about this change is not heard; an empty kind
+// means that it is. What can only take credit away is heard more easily.
+func (j *judge) deaf(it item, m *merge, s *authors) (Kind, string) {
+	p := it.Statement().Predicate.(*attest.Approval)
+	sub := it.Statement().Subjects[0].Digest
+	switch {
+	case it.by.Kind != roster.Person && j.on(checkHuman):
+		return NotHuman, fmt.Sprintf("%s is no person: agents and services approve nothing", it.by.ID)
+	case gitfacts.ID(sub["gitCommit"]) != m.head && j.on(checkHead):
+		return StaleApproval, fmt.Sprintf("is for head %s, and %s was merged", short(gitfacts.ID(sub["gitCommit"])), headName(m.head))
+	case !slices.Contains(p.Scope.Environments, j.env.Name) && j.on(checkScope):
+		return verify.WrongScope, fmt.Sprintf("is not for environment %s", j.env.Name)
+	case s.holds(it.by.ID) && j.on(checkSelf):
+		return SelfApproval, it.by.ID + " is among the authors, or runs an agent that is"
+	case p.Negative():
+		return "", ""
+	}
+	return j.unfit(it, p, m)
+}
+
+// unfit holds an approval against the change that it gives credit to.
+func (j *judge) unfit(it item, p *attest.Approval, m *merge) (Kind, string) {
+	head, proven := j.in.Gathered.Commit(m.head)
+	tree := it.Statement().Subjects[0].Digest["gitTree"]
+	switch {
+	case p.Reviewer != it.by.ID && j.on(checkReviewer):
+		return verify.UntrustedKey, fmt.Sprintf("says that %s approves, and %s signed it", p.Reviewer, it.by.ID)
+	case p.Change.ID != m.change && j.on(checkChangeID):
+		return verify.WrongScope, fmt.Sprintf("is for change %s, which shares the head with change %s", p.Change.ID, m.change)
+	case p.TargetRef != m.targetRef && j.on(checkTarget):
+		return verify.WrongScope, fmt.Sprintf("is for %s, and the change went to %s", p.TargetRef, m.targetRef)
+	case proven && gitfacts.ID(tree) != head.Tree && j.on(checkSubjectTree):
+		return verify.SubjectMismatch, fmt.Sprintf("names tree %s, and the head has %s", short(gitfacts.ID(tree)), short(head.Tree))
+	case it.Time().After(j.view.Time.Add(MaxSkew)) && j.on(checkFuture):
+		return verify.TimeUntrusted, "was logged after the state of the log that it is in"
+	}
+	return "", ""
+}
+
+func headName(id gitfacts.ID) string {
+	if id == "" {
+		return "no reviewed head"
+	}
+	return short(id)
+}

@@ -1,0 +1,239 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// item is one statement whose signer is somebody of this policy's roster.
+type item struct {
+	*verify.Evidence
+	by  *roster.Principal // nil for the service key's verdicts
+	key *roster.Key
+}
+
+// evidence is what was gathered, by what it speaks of. Each list is in log order.
+type evidence struct {
+	releases    []item
+	decisions   []item // by the service key
+	changes     map[gitfacts.ID][]item
+	admissions  map[gitfacts.ID][]item
+	authorships map[gitfacts.ID][]item
+	risks       map[gitfacts.ID][]item
+	approvals   map[gitfacts.ID][]item // by head
+	byChange    map[string][]item      // approvals, by change id
+}
+
+// readEvidence keeps, of everything that was gathered, what somebody may say, once.
+func (j *judge) readEvidence() {
+	j.evidence = evidence{
+		changes: map[gitfacts.ID][]item{}, admissions: map[gitfacts.ID][]item{}, authorships: map[gitfacts.ID][]item{},
+		risks: map[gitfacts.ID][]item{}, approvals: map[gitfacts.ID][]item{}, byChange: map[string][]item{},
+	}
+	for _, e := range j.inOrder() {
+		if it, ok := j.accept(e); ok {
+			j.file(it)
+		}
+	}
+	for _, r := range j.in.Gathered.Refusals {
+		if r != nil {
+			j.d.Annex.Ignored = append(j.d.Annex.Ignored, Ignored{Index: r.Index, Kind: r.Kind, Type: clean(r.PredicateType), Signer: clean(r.Signer), Why: clean(r.Check + ": " + r.Why)})
+		}
+	}
+}
+
+// inOrder returns what was gathered in log order. A statement counts once, at its
+// first index, however often it was logged or handed in: its identity is signer
+// and payload digest (TRUST T8).
+func (j *judge) inOrder() []*verify.Evidence {
+	g := j.in.Gathered
+	all := make([]*verify.Evidence, 0, len(g.Evidence)+len(g.Negative))
+	add := func(e *verify.Evidence) {
+		if e == nil || e.Statement() == nil || e.Statement().Predicate == nil {
+			return
+		}
+		if j.on(checkInView) && e.Index() >= j.view.Size {
+			j.ignore(item{Evidence: e}, verify.NotLogged, "", "its index is behind the checkpoint that was judged")
+			return
+		}
+		all = append(all, e)
+	}
+	for _, e := range g.Evidence {
+		add(e)
+	}
+	for _, e := range g.Releases {
+		add(e)
+	}
+	for i := range g.Negative {
+		add(g.Negative[i].Evidence)
+	}
+	slices.SortFunc(all, func(a, b *verify.Evidence) int { return cmp.Compare(a.Index(), b.Index()) })
+	type identity struct {
+		signer roster.KeyID
+		digest attest.Digest
+	}
+	seen := make(map[identity]bool, len(all))
+	last := ^uint64(0)
+	return slices.DeleteFunc(all, func(e *verify.Evidence) bool {
+		id := identity{e.Signer(), e.Digest()}
+		again := e.Index() == last || j.on(checkSameStatement) && seen[id]
+		last, seen[id] = e.Index(), true
+		return again
+	})
+}
+
+// accept asks whose word this is, whether it was theirs when it was logged, and
+// whether they may say such a thing. Package verify asked the same of its own
+// roster; a decision may be made with another (an auditor's baseline).
+func (j *judge) accept(e *verify.Evidence) (item, bool) {
+	it, typ := item{Evidence: e}, e.Statement().Predicate.Type()
+	if typ == attest.TypeDecision || typ == attest.TypeVSA {
+		if j.on(checkStartSigned) && !j.byService(e) {
+			j.ignore(it, verify.UntrustedKey, "", "is a verdict, and not by the service that is trusted to give them")
+			return it, false
+		}
+		return it, true
+	}
+	var ok bool
+	if it.by, it.key, ok = j.in.Set.Roster.ByKey(e.Signer()); !ok {
+		if j.on(checkSigner) {
+			j.ignore(it, verify.UntrustedKey, "", "its signer is not on the roster")
+			return it, false
+		}
+		it.by, it.key = &roster.Principal{ID: "stranger", Kind: roster.Person}, &roster.Key{}
+	}
+	if j.on(checkSignerTime) && !(it.by.Holds(e.Time()) && it.key.Holds(e.Time())) {
+		j.ignore(it, verify.KeyTime, "", "%s or their key was not valid when it was logged, at %s", it.by.ID, stamp(e.Time()))
+		return it, false
+	}
+	if j.on(checkMay) && !may(it.by, typ) {
+		j.ignore(it, verify.WrongScope, "", "%s %s may not make statements of this type", it.by.Kind, it.by.ID)
+		return it, false
+	}
+	return it, true
+}
+
+func (j *judge) byService(e *verify.Evidence) bool {
+	t := j.in.Trust
+	return t.Service != nil && roster.KeyID(t.Service.ID()) == e.Signer() && t.ServiceValid.Holds(e.Time())
+}
+
+// may says who may make which statements: services what the roster lists, and
+// people and agents what they can know themselves. Approvals by others are let
+// through, so that it can be said why they do not count.
+func may(p *roster.Principal, typ string) bool {
+	switch typ {
+	case attest.TypeApproval:
+		return true
+	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypePolicy:
+		return p.Kind != roster.Service || p.MaySign(typ)
+	}
+	return p.Kind == roster.Service && p.MaySign(typ)
+}
+
+// file puts an item where it will be looked for.
+func (j *judge) file(it item) {
+	st := it.Statement()
+	commit := gitfacts.ID(st.Subjects[0].Digest["gitCommit"])
+	switch p := st.Predicate.(type) {
+	case *attest.Revocation:
+		j.revocations.add(it, p)
+	case *attest.Decision:
+		j.decisions = append(j.decisions, it)
+	case *attest.Release, *attest.SLSAProvenance:
+		j.releases = append(j.releases, it)
+	case *attest.Change:
+		if j.here(it, p.Repository, p.Change.ID) {
+			j.changes[commit] = append(j.changes[commit], it)
+		}
+	case *attest.Admission:
+		if j.here(it, p.Repository, p.Change.ID) {
+			j.admissions[commit] = append(j.admissions[commit], it)
+		}
+	case *attest.Authorship:
+		if j.here(it, p.Repository, p.Change.ID) {
+			j.authorships[commit] = append(j.authorships[commit], it)
+		}
+	case *attest.Risk:
+		if j.here(it, p.Repository, p.Change.ID) {
+			j.risks[commit] = append(j.risks[commit], it)
+		}
+	case *attest.Approval:
+		if j.here(it, p.Repository, p.Change.ID) {
+			j.approvals[commit] = append(j.approvals[commit], it)
+			j.byChange[p.Change.ID] = append(j.byChange[p.Change.ID], it)
+		}
+	}
+}
+
+// here reports whether a statement is about the repository that was asked about.
+func (j *judge) here(it item, repository, change string) bool {
+	if repository == j.in.Request.Repository || !j.on(checkRepository) {
+		return true
+	}
+	j.ignore(it, verify.WrongScope, change, "is about repository %s", repository)
+	return false
+}
+
+// ignore records an item that gave no credit.
+func (j *judge) ignore(it item, kind Kind, change, format string, args ...any) {
+	ig := Ignored{Index: it.Index(), Kind: kind, Type: clean(it.Statement().Predicate.Type()), Change: clean(change), Why: clean(fmt.Sprintf(format, args...))}
+	if it.by != nil {
+		ig.Signer = it.by.ID
+	} else {
+		k := it.Signer()
+		ig.Signer = fmt.Sprintf("%x", k[:])
+	}
+	j.d.Annex.Ignored = append(j.d.Annex.Ignored, ig)
+}
+
+type citation struct {
+	index uint64
+	role  string
+}
+
+// cite records an item that counted.
+func (j *judge) cite(it item, role string) {
+	if j.cited == nil {
+		j.cited = make(map[citation]bool)
+	}
+	c := citation{it.Index(), clean(role)}
+	if j.cited[c] {
+		return
+	}
+	j.cited[c] = true
+	signer := "service"
+	if it.by != nil {
+		signer = it.by.ID
+	}
+	j.d.Core.Inputs = append(j.d.Core.Inputs, Cited{Index: c.index, Type: it.Statement().Predicate.Type(), Digest: it.Digest().String(), Signer: signer, Role: c.role})
+}
+
+// clean makes text from outside safe to print and to encode: valid UTF-8, no
+// control characters, of bounded length.
+func clean(s string) string {
+	const limit = 1000
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	plain := true
+	for i := 0; i < len(s) && plain; i++ {
+		plain = s[i] >= 0x20 && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}

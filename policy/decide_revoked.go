@@ -1,0 +1,86 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// revocations are kept by what they take back. They only ever take credit away:
+// what a statement adds against a change (a rejection, a sign of AI, one more
+// author, a second source) stays, so that adding a revocation can never turn a
+// deny into an allow.
+type revocations struct {
+	statements map[string][]item // by payload digest, hex
+	keys       map[string][]item // by key id, hex
+	people     map[string][]item // by roster id
+}
+
+func (r *revocations) add(it item, p *attest.Revocation) {
+	if r.statements == nil {
+		r.statements, r.keys, r.people = map[string][]item{}, map[string][]item{}, map[string][]item{}
+	}
+	for _, v := range p.Revokes {
+		switch v.Kind {
+		case attest.RevokedStatement:
+			r.statements[v.Digest] = append(r.statements[v.Digest], it)
+		case attest.RevokedKey:
+			r.keys[v.Digest] = append(r.keys[v.Digest], it)
+		case attest.RevokedPerson:
+			r.people[v.Person] = append(r.people[v.Person], it)
+		}
+	}
+}
+
+// revoked reports whether an item was taken back by somebody who may: its signer,
+// the holder of the key, the person, who runs the agent that signed, or an owner
+// of the policy.
+func (j *judge) revoked(it item) bool {
+	r := &j.revocations
+	if r.statements == nil || !j.on(checkRevoked) {
+		return false
+	}
+	lists := [][]item{r.statements[it.Digest().String()]}
+	if it.by != nil {
+		key := it.Signer()
+		lists = append(lists, r.keys[attest.KeyID(key).String()], r.people[it.by.ID])
+	}
+	for i, list := range lists {
+		for _, rev := range list {
+			p := rev.Statement().Predicate.(*attest.Revocation)
+			switch {
+			case i > 0 && p.EffectiveFrom != nil && it.Time().Before(p.EffectiveFrom.Time):
+			case j.on(checkRevoker) && !j.mayRevoke(rev, it):
+				j.ignore(rev, verify.UntrustedKey, "", "%s may not take back what is not theirs; they own no policy", rev.by.ID)
+			default:
+				j.cite(rev, "revocation")
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (j *judge) mayRevoke(rev, it item) bool {
+	return it.by != nil && hasAuthority(rev.by, it.by) || slices.Contains(j.in.Set.Roster.Owners, rev.by.ID)
+}
+
+// hasAuthority reports whether somebody may take back what another signed.
+func hasAuthority(by, over *roster.Principal) bool {
+	return by.ID == over.ID || over.Kind == roster.Agent && over.Operator == by.ID
+}
+
+// credit returns the items that were not taken back, and says why of the others.
+func (j *judge) credit(items []item, change string) []item {
+	kept := make([]item, 0, len(items))
+	for _, it := range items {
+		if j.revoked(it) {
+			j.ignore(it, Revoked, change, "was taken back")
+			continue
+		}
+		kept = append(kept, it)
+	}
+	return kept
+}

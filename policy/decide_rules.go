@@ -1,0 +1,325 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+)
+
+// The ids of findings that no rule of the policy makes, because they always hold.
+const (
+	findingRange  = "range"
+	findingVeto   = "veto"
+	findingPolicy = "policy"
+)
+
+// study is everything that is known of one commit of the range.
+type study struct {
+	*merge
+	authors
+	heard
+	binding attest.Binding
+	unbound string // why the binding is not better
+	paths   []gitfacts.Path
+	class   Class
+	vars    ChangeVars
+	result  ChangeResult
+	open    []opening
+	closed  bool // something is missing that no approval can give
+}
+
+// judgeChanges studies each commit of the range and asks every rule about it.
+func (j *judge) judgeChanges() {
+	j.signs = gitfacts.DefaultSigns()
+	studies := make([]*study, 0, len(j.commits))
+	release := ReleaseVars{Name: j.d.Core.Release, Repository: j.in.Request.Repository, Changes: len(j.commits)}
+	for _, c := range j.commits {
+		st := j.study(c)
+		if j.denied {
+			return
+		}
+		if st.vars.AIAssisted {
+			release.AIChanges++
+		}
+		studies = append(studies, st)
+		j.reach(c.ID, j.below)
+	}
+	for _, st := range studies {
+		j.applyRules(st, &release)
+		j.d.Core.Changes = append(j.d.Core.Changes, st.result)
+	}
+	j.studies = studies
+}
+
+// study finds out what is proven of one commit.
+func (j *judge) study(c *gitfacts.Commit) *study {
+	m := j.readMerge(c)
+	st := &study{merge: m}
+	j.checkBuilder(m.admissions)
+	st.result = ChangeResult{Change: clean(m.change), Commit: string(c.ID), Head: string(m.head), Title: title(c), BoundBy: signers(m.admissions)}
+	name := nameOf(&st.result)
+	for _, it := range m.admissions {
+		j.cite(it, "admission of "+name)
+	}
+	merged, review := j.above(c.ID, m.target), closure{closed: true}
+	if m.head != "" {
+		review = j.above(m.head, m.target)
+		for _, it := range j.credit(j.changes[m.head], m.change) {
+			j.cite(it, "review of "+name)
+		}
+	}
+	st.binding, st.unbound = j.bind(m, review)
+	commits := union(merged.commits, review.commits)
+	st.authors = *j.authorsOf(m, commits, merged.closed && review.closed)
+	origin := j.originOf(m, &st.authors, commits, name)
+	j.classify(st)
+	st.heard = j.hear(m, &st.authors)
+	j.describeChange(st, origin)
+	return st
+}
+
+// union joins two lists of commits, each once.
+func union(a, b []*gitfacts.Commit) []*gitfacts.Commit {
+	out := slices.Clone(a)
+	for _, c := range b {
+		if !slices.ContainsFunc(a, func(o *gitfacts.Commit) bool { return o.ID == c.ID }) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func title(c *gitfacts.Commit) string {
+	first, _, _ := strings.Cut(c.Message, "\n")
+	return clean(first[:min(len(first), 200)])
+}
+
+// classify computes the blast radius from the paths between first parent and
+// merged commit. What is only claimed has the highest tier.
+func (j *judge) classify(st *study) {
+	var proven bool
+	st.paths, proven = j.paths(st.merge)
+	st.class = j.in.Set.Domains.Classify(st.paths)
+	st.vars.Claimed = !proven
+	st.result.Because = cleanAll(st.class.Because)
+	if highest := len(j.in.Set.Tiers) - 1; !proven && j.on(checkClaimed) && st.class.Tier < highest {
+		st.class.Tier = highest
+		st.result.Because = append(st.result.Because, "its paths are claimed, not proven")
+	}
+	st.class.Tier = j.risk(st.merge, &st.result, st.class.Tier)
+}
+
+// describeChange fills in what the rules see and what the decision shows.
+func (j *judge) describeChange(st *study, origin attest.Origin) {
+	r, v := &st.result, &st.vars
+	r.Binding, r.Tier, r.Domains = string(st.binding), j.in.Set.Tiers[st.class.Tier], st.class.Domains
+	r.Origin, r.Authors = string(origin), st.results()
+	for tool := range st.agents {
+		r.Agents = append(r.Agents, tool)
+	}
+	slices.Sort(r.Agents)
+	name := nameOf(r)
+	for _, a := range st.approvals {
+		r.Approved = append(r.Approved, Voice{Person: a.by.ID, Level: a.by.Level, Index: a.Index(), Late: a.late})
+		j.cite(a.item, "approval of "+name)
+	}
+	for _, a := range st.vetoes {
+		j.cite(a, "rejection of "+name)
+	}
+	v.ID, v.Title, v.Tier, v.Domains, v.Agents = r.Change, r.Title, st.class.Tier, r.Domains, r.Agents
+	for _, p := range st.paths {
+		v.Paths = append(v.Paths, clean(p.Path))
+	}
+	for _, a := range r.Authors {
+		v.Authors = append(v.Authors, a.Who)
+	}
+	v.Origin, v.AIAssisted = r.Origin, origin != attest.OriginHuman
+	v.AuthorLevel, v.Authenticated = st.level(j.in.Set.Levels), st.authenticated()
+	v.Reviewed = st.head != "" && rankOf(st.binding) < rankOf(attest.BindingUnverifiable)
+}
+
+// applyRules asks every rule about one change, and first what always holds.
+func (j *judge) applyRules(st *study, release *ReleaseVars) {
+	if st.trouble != "" && j.on(checkAdmitted) {
+		st.find(Finding{Rule: findingRange, Kind: st.trouble, Why: st.why})
+		st.closed = true
+	}
+	if len(st.vetoes) > 0 && j.on(checkVeto) {
+		st.find(Finding{Rule: findingVeto, Kind: Veto, Why: "rejected by " + signers(st.vetoes) + " in " + entries(st.vetoes), Need: "their approval, or a new head"})
+		st.closed = true
+	}
+	enforced := false
+	for i := range j.in.Set.Rules {
+		r := &j.in.Set.Rules[i]
+		applies, err := r.applies(st, release, j.env.Name)
+		switch {
+		case err != nil && j.on(checkExpression):
+			st.find(Finding{Rule: r.ID, Audit: r.Mode == Audit, Kind: PolicyInvalid, Why: clean(err.Error())})
+			st.closed = true
+		case applies:
+			enforced = enforced || r.Mode != Audit
+			st.find(j.apply(r, st))
+		}
+	}
+	if !enforced && j.on(checkApplies) {
+		st.find(Finding{Rule: findingPolicy, Kind: PolicyInvalid, Why: "no rule of the policy speaks of it, and nothing is allowed by default"})
+		st.closed = true
+	}
+}
+
+func (st *study) find(f Finding) { st.result.Rules = append(st.result.Rules, f) }
+
+func (r *Rule) applies(st *study, release *ReleaseVars, environment string) (bool, error) {
+	if r.When == nil {
+		return true, nil
+	}
+	return r.When.Eval(&st.vars, release, environment)
+}
+
+// apply holds one rule against one change.
+func (j *judge) apply(r *Rule, st *study) Finding {
+	f := Finding{Rule: r.ID, Audit: r.Mode == Audit}
+	fail := func(kind Kind, format string, args ...any) Finding {
+		f.Kind, f.Why = kind, clean(fmt.Sprintf(format, args...))
+		st.closed = st.closed || !f.Audit
+		return f
+	}
+	q := &r.Require
+	switch {
+	case r.Forbid && j.on(checkForbid):
+		return fail(Forbidden, "%s", r.Title)
+	case !accepts(q.Bindings, st.binding) && !r.Forbid && j.on(checkBinding):
+		return fail(Unbound, "its binding is %s: %s", st.binding, st.unbound)
+	}
+	if missing := unavailable(q); missing != "" && j.on(checkAvailable) {
+		return fail(NotAvailable, "it asks for %s, which this version cannot check", missing)
+	}
+	return j.applySlots(r, st, f)
+}
+
+// unavailable names an option of the highest tier that is not there yet.
+func unavailable(q *Require) string {
+	switch {
+	case q.Presence:
+		return "proof that the approver was present"
+	case q.Followed:
+		return "a verifier that follows the log"
+	case q.Recomputers > 0:
+		return "further parties that recompute the replay"
+	}
+	for _, s := range q.Slots {
+		if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, Explicit) {
+			return "approvals that a forge witnessed"
+		}
+	}
+	return ""
+}
+
+// applySlots fills a rule's slots with the people who approved.
+func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
+	seats := j.seatsOf(&r.Require, &st.authors)
+	before := j.timing(&r.Require) == BeforeMerge
+	voices, late, old := j.usable(r, st, before)
+	at := j.seatVoices(voices, seats, st.merge)
+	if at.full() {
+		f.Held = true
+		f.Why = counted(voices, at)
+		if len(seats) == 0 {
+			f.Why = "its binding is " + string(st.binding)
+		}
+		return f
+	}
+	o := opening{rule: r, seats: seats, voices: voices, at: at}
+	f.Need, f.Why = o.need(len(r.Require.Slots)), counted(voices, at)
+	f.Kind = Insufficient
+	switch {
+	case late > 0 && j.seatVoices(st.approvals, seats, st.merge).full():
+		f.Kind = Late
+		f.Why += fmt.Sprintf("; %s came after the merge was admitted (#%d)", plural(late, "approval"), st.first)
+	case old > 0:
+		f.Kind = StaleApproval
+		f.Why += fmt.Sprintf("; %s older than %s", plural(old, "approval is", "approvals are"), r.Require.MaxAge)
+	case match(len(voices), len(seats), func(int, int) bool { return true }).full():
+		f.Kind = NotSenior
+	}
+	if before {
+		f.Why += "; approvals must be logged before the merge, so new ones cannot help this one"
+		st.closed = st.closed || !f.Audit
+		return f
+	}
+	o.candidates = j.candidates(st, voices)
+	f.Who = j.whoCould(&o, st.merge)
+	if !f.Audit {
+		st.open = append(st.open, o)
+	}
+	return f
+}
+
+func (j *judge) timing(q *Require) Timing {
+	if q.Timing != "" {
+		return q.Timing
+	}
+	return j.env.Approvals
+}
+
+// usable picks the approvals that are in time for a rule and young enough.
+func (j *judge) usable(r *Rule, st *study, before bool) (voices []voice, late, old int) {
+	for _, v := range st.approvals {
+		switch {
+		case before && v.late && j.on(checkTiming):
+			late++
+		case r.Require.MaxAge > 0 && j.in.Now.Sub(v.Time()) > r.Require.MaxAge && j.on(checkAge):
+			old++
+		default:
+			voices = append(voices, v)
+		}
+	}
+	return voices, late, old
+}
+
+// counted says in words which approvals sit in seats.
+func counted(voices []voice, at seating) string {
+	var names []string
+	for i, v := range voices {
+		if slices.Contains(at, i) {
+			names = append(names, fmt.Sprintf("%s #%d", v.by.ID, v.Index()))
+		}
+	}
+	if len(names) == 0 {
+		return "no approval counts"
+	}
+	return fmt.Sprintf("%s (%s)", plural(len(names), "approval counts", "approvals count"), strings.Join(names, ", "))
+}
+
+func entries(items []item) string {
+	var b strings.Builder
+	for i, it := range items {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "#%d", it.Index())
+	}
+	return b.String()
+}
+
+// plural is n with a noun, whose plural adds an s unless it is given.
+func plural(n int, one string, many ...string) string {
+	switch {
+	case n == 1:
+		return "1 " + one
+	case len(many) > 0:
+		return fmt.Sprintf("%d %s", n, many[0])
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+func cleanAll(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = clean(s)
+	}
+	return out
+}

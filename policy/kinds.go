@@ -1,0 +1,27 @@
+package policy
+
+// Kinds that only a rule can see: docs/formats.md says what each means, and which
+// of them deny and which only give no credit.
+const (
+	Insufficient       Kind = "INSUFFICIENT"                 // approvals are missing
+	SelfApproval       Kind = "SELF_APPROVAL"                // by an author, or the operator of an agent that helped
+	NotHuman           Kind = "NOT_HUMAN"                    // by an agent or a service
+	NotSenior          Kind = "NOT_SENIOR"                   // enough approvals, not of the level or team that is asked
+	StaleApproval      Kind = "STALE_APPROVAL"               // for another head, or too old
+	Late               Kind = "LATE"                         // logged after the merge that it should precede
+	Revoked            Kind = "REVOKED"                      // taken back
+	Veto               Kind = "VETO"                         // an eligible reviewer rejected
+	Unbound            Kind = "UNBOUND"                      // nothing that the rule accepts binds the review to the merge
+	NoRelease          Kind = "NO_RELEASE"                   // nothing says where the artifact comes from
+	NoChange           Kind = "NO_CHANGE"                    // a commit of the range without evidence
+	NoBaseline         Kind = "NO_BASELINE"                  // no trusted start below the commit
+	AmbiguousSource    Kind = "AMBIGUOUS_SOURCE"             // more than one source commit
+	RoleConflict       Kind = "ROLE_CONFLICT"                // one key, two roles that must be apart
+	Forbidden          Kind = "FORBIDDEN"                    // a rule forbids such changes
+	NotAvailable       Kind = "NOT_AVAILABLE"                // a rule asks for what this version cannot check
+	NegativeUnreadable Kind = "NEGATIVE_EVIDENCE_UNREADABLE" // a revocation or veto that nobody can read
+	PolicyInvalid      Kind = "POLICY_INVALID"               // the policy gives no answer
+	StaleView          Kind = "STALE_VIEW"                   // the log view is too old, or the clock is behind it
+	UnknownEnvironment Kind = "UNKNOWN_ENVIRONMENT"
+	Superseded         Kind = "SUPERSEDED" // the same person's later word counts
+)
