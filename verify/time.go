@@ -13,6 +13,15 @@ const Skew = 5 * time.Minute
 // checkTime reads when the log took the entry, and holds against it the signer's
 // validity and the times that the statement claims.
 func (v *Verifier) checkTime(it *item) *Refusal {
+	if r := v.checkToken(it); r != nil {
+		return r
+	}
+	return it.judgeTime()
+}
+
+// checkToken reads the log's time: from the timestamp over the signature, which
+// cannot be later than that over the checkpoint.
+func (v *Verifier) checkToken(it *item) *Refusal {
 	if v.ownLog {
 		it.time = inSeconds(it.sealed.Time)
 	} else {
@@ -25,7 +34,7 @@ func (v *Verifier) checkTime(it *item) *Refusal {
 	if it.time.After(it.view.Time) {
 		return corrupt(TimeUntrusted, "the entry is of %s, after the checkpoint that holds it (%s)", stamp(it.time), stamp(it.view.Time))
 	}
-	return it.judgeTime()
+	return nil
 }
 
 // judgeTime judges signer and claims by the log's time.
