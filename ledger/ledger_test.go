@@ -374,6 +374,30 @@ func TestReadersAreToldWhatIsNotThere(t *testing.T) {
 	}
 }
 
+func TestSearchIsBounded(t *testing.T) {
+	l := start(t, config(ledgertest.NewMemory(ledgertest.EmptyHead())))
+	mustAppend(t, l, ledgertest.Entries(0, 30)...)
+	for _, limit := range []int{-1, 0, ledger.MaxPage + 1} {
+		if _, err := l.Search(t.Context(), ledger.Query{Limit: limit}); !errors.Is(err, ledger.ErrInvalid) {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+	}
+	for _, c := range []struct {
+		q    ledger.Query
+		want []uint64
+	}{
+		{ledger.Query{Key: "mod:1", From: 12, Limit: 9}, []uint64{16, 21, 26}},
+		{ledger.Query{Key: "mod:1", Until: 99, Limit: 2}, []uint64{1, 6}},
+		{ledger.Query{From: 28, Limit: 9}, []uint64{28, 29}},
+		{ledger.Query{From: 30, Limit: 9}, nil},
+		{ledger.Query{From: 9, Until: 9, Limit: 9}, nil},
+	} {
+		if got, err := l.Search(t.Context(), c.q); err != nil || !cmp.Equal(got, c.want) {
+			t.Errorf("%+v: %v, %v, want %v", c.q, got, err, c.want)
+		}
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestTilesLeadToTheSignedRoot(t *testing.T) {
