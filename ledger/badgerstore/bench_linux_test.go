@@ -1,6 +1,8 @@
 package badgerstore
 
 import (
+	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -12,4 +14,18 @@ func cpuTime() time.Duration {
 		panic(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// ownMemory is the memory of this process that is not files, and its largest.
+func ownMemory() string {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "RssAnon") {
+			return strings.Join(strings.Fields(line), " ")
+		}
+	}
+	return ""
 }

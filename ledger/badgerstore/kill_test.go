@@ -17,8 +17,11 @@ import (
 	"github.com/countersign-dev/countersign/ledger/tlog"
 )
 
-// killedDir is set in the process that TestKilled kills.
-const killedDir = "COUNTERSIGN_TEST_KILLED_DIR"
+// These are set in the process that TestKilled kills.
+const (
+	killedDir  = "COUNTERSIGN_TEST_KILLED_DIR"
+	killedFeed = "COUNTERSIGN_TEST_KILLED_FEED" // not empty: it appends what benchmarks do
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killedDir); dir != "" {
@@ -34,7 +37,11 @@ func appendForever(dir string) {
 	s, err := Open(context.Background(), o)
 	for err == nil {
 		fmt.Println(s.Head().Size)
-		err = s.Commit(context.Background(), nextBatch(s, 1+rand.IntN(40)))
+		next := nextBatch
+		if os.Getenv(killedFeed) != "" {
+			next = func(s *Store, n int) ledger.Batch { return newFeed(s.now().edge).batch(n) }
+		}
+		err = s.Commit(context.Background(), next(s, 1+rand.IntN(40)))
 	}
 	fmt.Println(err)
 	os.Exit(1)
