@@ -10,7 +10,6 @@ const (
 	checkClock         check = "clock"              // ours is not behind the log's
 	checkViewAge       check = "view-age"           // the view is not too old
 	checkNegative      check = "negative-readable"  // all negative evidence can be read
-	checkInView        check = "in-view"            // nothing from behind the checkpoint
 	checkSigner        check = "signer"             // the key is on the roster
 	checkSignerTime    check = "signer-time"        // key and owner were valid when it was logged
 	checkMay           check = "may"                // the signer may say such things
@@ -41,7 +40,6 @@ const (
 	checkScope         check = "scope"              // and this environment
 	checkLatest        check = "latest"             // a reviewer's latest word
 	checkVeto          check = "veto"               // a rejection denies
-	checkFuture        check = "future"             // nothing from after the view
 	checkRevoked       check = "revoked"            // what was taken back gives no credit
 	checkRevoker       check = "revoker"            // only by who may
 	checkTiming        check = "timing"             // before the merge where the rule says so
@@ -65,10 +63,10 @@ const (
 
 // Checks lists every name.
 var checks = [...]check{
-	checkEnvironment, checkClock, checkViewAge, checkNegative, checkInView, checkSigner, checkSignerTime, checkMay, checkSameStatement,
+	checkEnvironment, checkClock, checkViewAge, checkNegative, checkSigner, checkSignerTime, checkMay, checkSameStatement,
 	checkRepository, checkOneSource, checkRoles, checkStartSigned, checkStartScope, checkStartBelow, checkAdmitted, checkAgree, checkBase,
 	checkReplay, checkReplayProof, checkBinding, checkSubjectTree, checkReviewer, checkHuman, checkSelf, checkCommitter, checkCoAuthor,
-	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkVeto, checkFuture, checkRevoked,
+	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkVeto, checkRevoked,
 	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
 	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable, checkAuditPassed,
 }

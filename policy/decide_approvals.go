@@ -116,8 +116,6 @@ func (j *judge) unfit(it item, p *attest.Approval, m *merge) (Kind, string) {
 		return verify.WrongScope, fmt.Sprintf("is for %s, and the change went to %s", p.TargetRef, m.targetRef)
 	case proven && gitfacts.ID(tree) != head.Tree && j.on(checkSubjectTree):
 		return verify.SubjectMismatch, fmt.Sprintf("names tree %s, and the head has %s", short(gitfacts.ID(tree)), short(head.Tree))
-	case it.Time().After(j.view.Time.Add(MaxSkew)) && j.on(checkFuture):
-		return verify.TimeUntrusted, "was logged after the state of the log that it is in"
 	}
 	return "", ""
 }

@@ -56,14 +56,9 @@ func (j *judge) inOrder() []*verify.Evidence {
 	g := j.in.Gathered
 	all := make([]*verify.Evidence, 0, len(g.Evidence)+len(g.Negative))
 	add := func(e *verify.Evidence) {
-		if e == nil || e.Statement() == nil || e.Statement().Predicate == nil {
-			return
+		if e != nil && e.Statement() != nil { // the zero Evidence, which verify never makes
+			all = append(all, e)
 		}
-		if j.on(checkInView) && e.Index() >= j.view.Size {
-			j.ignore(item{Evidence: e}, verify.NotLogged, "", "its index is behind the checkpoint that was judged")
-			return
-		}
-		all = append(all, e)
 	}
 	for _, e := range g.Evidence {
 		add(e)

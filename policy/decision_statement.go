@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,6 +25,103 @@ func encode(v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode decision: %w", err)
 	}
 	return b, nil
+}
+
+// Marshal writes the whole decision in the same encoding.
+func (d *Decision) Marshal() ([]byte, error) { return encode(d) }
+
+// ParseDecision reads what Marshal wrote, strictly: unknown or repeated fields are
+// refused, and so is anything that would not be written back as the same bytes.
+func ParseDecision(b []byte) (*Decision, error) {
+	var d Decision
+	if err := json.Unmarshal(b, &d, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("read decision: %w", err)
+	}
+	if again, err := d.Marshal(); err != nil || string(again) != string(b) {
+		return nil, errors.New("read decision: not in its canonical encoding")
+	}
+	return &d, nil
+}
+
+// Recorded reads the core and annex of a logged decision in the same way.
+func Recorded(p *attest.Decision) (*Decision, error) {
+	var d Decision
+	for _, part := range []struct {
+		raw  jsontext.Value
+		into any
+	}{{p.Core, &d.Core}, {p.Annex, &d.Annex}} {
+		if err := json.Unmarshal(part.raw, part.into, json.RejectUnknownMembers(true)); err != nil {
+			return nil, fmt.Errorf("read recorded decision: %w", err)
+		}
+	}
+	if c := &d.Core; string(c.Verdict) != p.Verdict || c.Repository != p.Repository || c.Environment != p.Environment || c.To != p.To || c.Nonce != p.Nonce ||
+		!c.DecidedAt.Equal(p.DecidedAt.Time) || !c.ExpiresAt.Equal(p.ExpiresAt.Time) {
+		return nil, errors.New("read recorded decision: its core contradicts its predicate")
+	}
+	return &d, nil
+}
+
+// Differences names the parts of two cores that differ, in the order in which
+// they are written; none means that they agree to the byte. Whoever checks a
+// recorded decision decides again, as of the log view, time and nonce that it
+// names, and believes only what comes out: a recorded allow that evidence does not
+// support is worth nothing.
+func Differences(recorded, computed *Core) ([]string, error) {
+	var parts [2][]member
+	for i, c := range []*Core{recorded, computed} {
+		b, err := encode(c)
+		if err != nil {
+			return nil, err
+		}
+		if parts[i], err = members(b); err != nil {
+			return nil, err
+		}
+	}
+	var out []string
+	find := func(list []member, name string) (jsontext.Value, bool) {
+		for _, m := range list {
+			if m.name == name {
+				return m.value, true
+			}
+		}
+		return nil, false
+	}
+	for i, list := range parts {
+		for _, m := range list {
+			other, ok := find(parts[1-i], m.name)
+			if (!ok || string(other) != string(m.value)) && !slices.Contains(out, m.name) {
+				out = append(out, m.name)
+			}
+		}
+	}
+	return out, nil
+}
+
+type member struct {
+	name  string
+	value jsontext.Value
+}
+
+// members reads the members of one JSON object, in order.
+func members(b []byte) ([]member, error) {
+	d := jsontext.NewDecoder(bytes.NewReader(b))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, fmt.Errorf("read core: %w", err)
+	}
+	var out []member
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return nil, fmt.Errorf("read core: %w", err)
+		}
+		m := member{name: name.String()}
+		if m.value, err = d.ReadValue(); err != nil {
+			return nil, fmt.Errorf("read core: %w", err)
+		}
+		m.value = m.value.Clone()
+		out = append(out, m)
+	}
+	return out, nil
 }
 
 // Statement is the decision as it is signed and logged. Its subjects are the
