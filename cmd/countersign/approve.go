@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+type approving struct {
+	signing
+	repository, head, decision, comment, link, targetRef, trust string
+	environments                                                []string
+	yes, alone                                                  bool // alone: one change only
+}
+
+func newApprove(a *app) *cobra.Command {
+	var f approving
+	c := &cobra.Command{
+		Use:   "approve ID… --repository HOST/PATH --environment NAME",
+		Short: "Approve changes (or reject, or withdraw), after showing what is signed",
+		Long: `Show each change at its newest attested head: who wrote it, what it touches, how far
+it reaches, which signs of AI it carries. Then ask, and sign. An approval is for this
+head and these environments; a push after it needs a new one.`,
+		Example: `  countersign approve 1145 --repository github.com/org/repo --environment production --key me.pem
+  countersign approve 1145 --decision rejected --comment "breaks restore" …`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.approve(c.Context(), args, f) },
+	}
+	f.flags(c)
+	fl := c.Flags()
+	fl.StringVar(&f.repository, "repository", "", "repository id, host/path (needed)")
+	fl.StringSliceVar(&f.environments, "environment", nil, "environments that this is for (needed)")
+	fl.StringVar(&f.head, "head", "", "another head than the newest")
+	fl.StringVar(&f.decision, "decision", string(attest.Approved), "approved, rejected or withdrawn")
+	fl.StringVar(&f.comment, "comment", "", "a word about it")
+	fl.StringVar(&f.link, "link", "", "URL of the review")
+	fl.StringVar(&f.trust, "trust", "", "trust folder that pins the policy shown")
+	fl.BoolVar(&f.yes, "yes", false, "do not ask")
+	return c
+}
+
+func (a *app) approve(ctx context.Context, changes []string, f approving) error {
+	if len(f.environments) == 0 {
+		return wrong("--environment is needed: what is the approval for?")
+	}
+	l, err := a.connect()
+	if err != nil {
+		return err
+	}
+	key, err := a.key(f.key)
+	if err != nil {
+		return err
+	}
+	pinned, err := pinnedGenesis(f.trust)
+	if err != nil {
+		return err
+	}
+	set, err := a.policySet(ctx, l, pinned)
+	if err != nil {
+		return err
+	}
+	me, err := signer(set.Roster, key, f.key)
+	if err != nil {
+		return err
+	}
+	if me.Kind != roster.Person {
+		a.notef("%s is %s: what it signs is put on record and never counts\n", me.ID, article(string(me.Kind)))
+	}
+	f.alone = len(changes) == 1
+	for _, id := range changes {
+		ch, err := a.findChange(ctx, l, f.repository, id, f.head)
+		if err != nil {
+			return err
+		}
+		if err := a.approveOne(ctx, set, me, ch, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func article(noun string) string {
+	if strings.ContainsRune("aeiou", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+func (a *app) approveOne(ctx context.Context, set *policy.Set, me *roster.Principal, ch *found, f approving) error {
+	if !a.json() && (!f.yes || f.alone) {
+		a.showChange(set, ch)
+	}
+	if !f.yes {
+		verb := map[string]string{"approved": "Approve", "rejected": "Reject", "withdrawn": "Withdraw your approval of"}[f.decision]
+		ok, err := a.ask(fmt.Sprintf("%s change %s at %.12s for %s, as %s?", verb, ch.change.Change.ID, ch.change.Head, strings.Join(f.environments, " and "), me.ID))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return refused("nothing was signed")
+		}
+	}
+	st := &attest.Statement{
+		Subjects: []attest.Subject{{Name: f.repository, Digest: map[string]string{"gitCommit": ch.change.Head, "gitTree": ch.tree}}},
+		Predicate: &attest.Approval{
+			Decision: attest.ApprovalDecision(f.decision), Reviewer: me.ID, Repository: f.repository,
+			Change: ch.change.Change, TargetRef: ch.change.TargetRef, Scope: attest.Scope{Environments: f.environments},
+			ApprovedAt: attest.At(a.now()), Comment: f.comment, ReviewLink: f.link,
+		},
+	}
+	what := fmt.Sprintf("%s %s of %s at %.12s", me.ID, f.decision, ch.change.Change.ID, ch.change.Head)
+	return a.logStatement(ctx, st, what, f.signing)
+}
+
+// showChange shows what a reviewer is about to answer for.
+func (a *app) showChange(set *policy.Set, ch *found) {
+	c := ch.change
+	a.printf("%s  head %.12s of %s, attested at #%d\n", a.bold("change "+c.Change.ID), c.Head, c.Repository, ch.index)
+	if ch.facts == nil {
+		a.printf("  %s\n", a.red("its facts are claimed, not proven: it is too large to carry its objects"))
+		return
+	}
+	class := set.Domains.Classify(ch.facts.Paths)
+	a.printf("  reaches  %s  %s\n", set.Tiers[class.Tier], a.faint(strings.Join(class.Domains, ", ")))
+	authors := map[string]bool{}
+	var names []string
+	for _, co := range ch.facts.Commits {
+		for _, p := range append([]gitfacts.Person{co.Author}, co.CoAuthors...) {
+			if !authors[p.Email] {
+				authors[p.Email] = true
+				names = append(names, p.Name)
+			}
+		}
+	}
+	a.printf("  written  by %s, in %d commits\n", strings.Join(names, ", "), len(ch.facts.Commits))
+	tools := map[string]bool{}
+	for _, s := range gitfacts.DefaultSigns().Signs(ch.facts.Commits) {
+		tools[s.Tool] = true
+	}
+	switch {
+	case len(tools) == 0:
+		a.printf("  AI       no sign of it, which says nothing\n")
+	default:
+		var list []string
+		for t := range tools {
+			list = append(list, t)
+		}
+		a.printf("  AI       %s\n", a.bold(strings.Join(list, ", ")))
+	}
+	names = ch.facts.PathNames()
+	shown := names[:min(len(names), 8)]
+	a.printf("  touches  %s", strings.Join(shown, "\n           "))
+	if more := len(names) - len(shown); more > 0 {
+		a.printf("\n           and %d more", more)
+	}
+	a.printf("\n")
+}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+)
+
+// ranging are the flags of attest range.
+type ranging struct {
+	repo, repository, heads, targetRef, changeID, key, outbox string
+	changesOnly, admissionsOnly, missingHeads, offline        bool
+}
+
+func newAttestRange(a *app) *cobra.Command {
+	var f ranging
+	c := &cobra.Command{
+		Use:   "range FROM..TO --repository HOST/PATH --heads PATTERN",
+		Short: "Attest every change between two commits of a branch",
+		Long: `Attest each commit on the first-parent line from FROM (not included) to TO: a change
+for the head that was reviewed, and an admission that says how the head became the
+commit. What is signed carries the raw git objects, so a verifier derives the facts
+itself and believes nobody's reading of them.
+
+The id of a change comes from the first line of the commit's message; --heads says
+where its reviewed head is. Signed bundles stay in the outbox until the ledger has
+answered: running the command again sends the same bytes, and what was logged
+already is not signed again.
+
+Use --changes-only before reviewers approve and --admissions-only after the merge,
+so that approvals are in the log before what they approve is admitted.`,
+		Example: `  countersign attest range v1.0..v1.1 --repo . --repository github.com/org/repo \
+    --heads 'refs/pull/{id}/head' --key ci.pem
+  countersign attest range v1.0..v1.1 --changes-only --repository github.com/org/repo \
+    --heads 'refs/pull/{id}/head' --key ci.pem`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.attestRange(c.Context(), args[0], f) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.repo, "repo", ".", "git repository to read")
+	fl.StringVar(&f.repository, "repository", "", "its id, host/path (needed)")
+	fl.StringVar(&f.heads, "heads", "", "where reviewed heads are, such as refs/pull/{id}/head; without it every commit counts as unreviewed")
+	fl.StringVar(&f.targetRef, "target-ref", "refs/heads/main", "branch that the changes went to")
+	fl.StringVar(&f.changeID, "change-id", `\(#(\d+)\)$`, "regular expression whose first group is the change's id in the first line of a message")
+	fl.StringVar(&f.key, "key", os.Getenv("COUNTERSIGN_KEY"), "private key that signs (COUNTERSIGN_KEY)")
+	fl.StringVar(&f.outbox, "outbox", "", "folder for signed bundles (default: .countersign in --repo)")
+	fl.BoolVar(&f.changesOnly, "changes-only", false, "attest the reviewed heads only")
+	fl.BoolVar(&f.admissionsOnly, "admissions-only", false, "attest the merges only")
+	fl.BoolVar(&f.missingHeads, "missing-heads", false, "admit commits whose head is not in the repository as unreviewed, instead of stopping")
+	fl.BoolVar(&f.offline, "offline", false, "sign into the outbox, and send nothing")
+	c.MarkFlagsMutuallyExclusive("changes-only", "admissions-only")
+	return c
+}
+
+func (a *app) attestRange(ctx context.Context, arg string, f ranging) error {
+	began := a.now()
+	if err := attest.ParseRepository(f.repository); err != nil {
+		return wrong("--repository: %v", err)
+	}
+	pattern, err := regexp.Compile(f.changeID)
+	if err != nil || pattern.NumSubexp() < 1 {
+		return wrong("--change-id %q is no regular expression with a group (%v)", f.changeID, err)
+	}
+	if f.heads != "" && !strings.Contains(f.heads, "{id}") {
+		return wrong("--heads %q has no {id}; write for example refs/pull/{id}/head", f.heads)
+	}
+	key, err := a.key(f.key)
+	if err != nil {
+		return err
+	}
+	if f.outbox == "" {
+		f.outbox = filepath.Join(f.repo, ".countersign")
+	}
+	repo, err := gitfacts.Open(ctx, f.repo)
+	if err != nil {
+		return wrong("--repo: %v", err)
+	}
+	defer repo.Close()
+	commits, err := revisions(ctx, repo, arg)
+	if err != nil {
+		return err
+	}
+	box, err := openOutbox(f.outbox, key)
+	if err != nil {
+		return err
+	}
+	r := &rangeRun{app: a, flags: f, repo: repo, pattern: pattern, box: box}
+	if err := r.sign(ctx, commits); err != nil {
+		return err
+	}
+	if err := r.send(ctx); err != nil {
+		return err
+	}
+	return r.report(arg, a.now().Sub(began))
+}
+
+// revisions lists the commits of FROM..TO, oldest first.
+func revisions(ctx context.Context, repo *gitfacts.Repo, arg string) ([]gitfacts.ID, error) {
+	from, to, ok := strings.Cut(arg, "..")
+	if !ok || to == "" || strings.HasPrefix(to, ".") {
+		return nil, wrong("%q is no range; write FROM..TO, such as v1.0..v1.1", arg)
+	}
+	var base gitfacts.ID
+	var err error
+	if from != "" {
+		if base, err = repo.Resolve(ctx, from); err != nil {
+			return nil, wrong("%v", err)
+		}
+	}
+	head, err := repo.Resolve(ctx, to)
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	commits, err := repo.Range(ctx, base, head)
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	if len(commits) == 0 {
+		return nil, wrong("%s holds no commit", arg)
+	}
+	return commits, nil
+}
+
+// A ranged commit is one of the range, and what was signed about it.
+type ranged struct {
+	Commit  string   `json:"commit"`
+	Change  string   `json:"change"`
+	Title   string   `json:"title"`
+	Head    string   `json:"head,omitempty"` // reviewed; empty when nothing was
+	Base    string   `json:"base,omitempty"`
+	Binding string   `json:"binding,omitempty"`
+	Paths   int      `json:"paths"`
+	Claimed bool     `json:"claimed"` // too large to carry its objects
+	Tools   []string `json:"tools"`   // AI tools that its commits name
+
+	// Indexes in the log; nil for what was not attested, or not sent.
+	ChangeIndex    *uint64 `json:"changeIndex,omitempty"`
+	AdmissionIndex *uint64 `json:"admissionIndex,omitempty"`
+
+	change, admission *letter
+}
+
+// rangeRun is one run of attest range.
+type rangeRun struct {
+	*app
+	flags   ranging
+	repo    *gitfacts.Repo
+	pattern *regexp.Regexp
+	box     *outbox
+	commits []*ranged
+	fresh   []*letter // signed in this run
+}
+
+// sign reads the facts of every commit and encloses what is to be said of it.
+func (r *rangeRun) sign(ctx context.Context, commits []gitfacts.ID) error {
+	bar := r.progress(len(commits), "reading git")
+	defer bar.done()
+	for _, id := range commits {
+		x, err := r.one(ctx, id)
+		if err != nil {
+			return err
+		}
+		r.commits = append(r.commits, x)
+		bar.add(1)
+	}
+	return nil
+}
+
+func (r *rangeRun) one(ctx context.Context, id gitfacts.ID) (*ranged, error) {
+	merged, err := r.repo.Commit(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	x := &ranged{Commit: string(id), Change: string(id), Title: merged.Title(), Tools: []string{}}
+	if m := r.pattern.FindStringSubmatch(merged.Title()); m != nil && m[1] != "" {
+		x.Change = m[1]
+		if err := r.findHead(ctx, x, merged); err != nil {
+			return nil, err
+		}
+	}
+	if x.Head != "" && !r.flags.admissionsOnly {
+		if err := r.attestChange(ctx, x); err != nil {
+			return nil, err
+		}
+	}
+	if !r.flags.changesOnly {
+		if err := r.attestAdmission(ctx, x, merged); err != nil {
+			return nil, err
+		}
+	}
+	return x, nil
+}
+
+// findHead sets the reviewed head of a commit and its base.
+func (r *rangeRun) findHead(ctx context.Context, x *ranged, merged gitfacts.Commit) error {
+	if r.flags.heads == "" || len(merged.Parents) == 0 {
+		return nil
+	}
+	ref := gitfacts.HeadRef(r.flags.heads, x.Change)
+	head, err := r.repo.Resolve(ctx, ref)
+	if errors.Is(err, gitfacts.ErrNotFound) {
+		if r.flags.missingHeads {
+			return nil
+		}
+		return wrong("commit %.12s names change %s, and %s is not in %s\nFetch it (git fetch origin 'refs/pull/*:refs/pull/*'), or add --missing-heads to admit such commits as unreviewed",
+			merged.ID, x.Change, ref, r.flags.repo)
+	}
+	if err != nil {
+		return err
+	}
+	base, err := r.repo.MergeBase(ctx, merged.Parents[0], head)
+	if err != nil {
+		return fmt.Errorf("change %s: %w", x.Change, err)
+	}
+	x.Head, x.Base = string(head), string(base)
+	return nil
+}
+
+func (r *rangeRun) attestChange(ctx context.Context, x *ranged) error {
+	st, facts, err := changeStatement(ctx, r.repo, r.flags.repository, x.Change, r.flags.targetRef, "", gitfacts.ID(x.Base), gitfacts.ID(x.Head))
+	if err != nil {
+		return err
+	}
+	x.note(facts, len(st.Predicate.(*attest.Change).Objects))
+	x.change, err = r.enclose(st)
+	return err
+}
+
+// attestAdmission states how a commit came to the branch. The time is the
+// commit's own, so the same commit gives the same statement in every run; what
+// counts is when the log took it.
+func (r *rangeRun) attestAdmission(ctx context.Context, x *ranged, merged gitfacts.Commit) error {
+	blob, facts, err := r.repo.Admitted(ctx, merged.ID, gitfacts.ID(x.Base))
+	if err != nil {
+		return fmt.Errorf("read commit %.12s: %w", merged.ID, err)
+	}
+	x.note(facts, len(blob))
+	bound := gitfacts.Outcome{Binding: attest.BindingUnverifiable, GitVersion: r.repo.Version()}
+	if x.Head != "" {
+		if bound, err = r.repo.Bind(ctx, merged.ID, gitfacts.ID(x.Head)); err != nil {
+			return fmt.Errorf("bind %.12s to the head of change %s: %w", merged.ID, x.Change, err)
+		}
+	}
+	x.Binding = string(bound.Binding)
+	p := &attest.Admission{
+		Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, TargetRef: r.flags.targetRef,
+		Merged: x.Commit, ReviewedHead: x.Head, Objects: blob, Paths: facts.PathNames(),
+		Binding: bound.Binding, ReplayClean: bound.ReplayClean, ResidualPaths: bound.ResidualPaths,
+		Strategy: bound.Strategy, GitVersion: bound.GitVersion, AdmittedAt: attest.At(merged.Committer.When),
+	}
+	for _, parent := range merged.Parents {
+		p.Parents = append(p.Parents, string(parent))
+	}
+	x.admission, err = r.enclose(&attest.Statement{
+		Subjects:  []attest.Subject{{Name: r.flags.repository, Digest: map[string]string{"gitCommit": x.Commit, "gitTree": string(merged.Tree)}}},
+		Predicate: p,
+	})
+	return err
+}
+
+func (r *rangeRun) enclose(st *attest.Statement) (*letter, error) {
+	l, found, err := r.box.enclose(st)
+	if err == nil && !found {
+		r.fresh = append(r.fresh, l)
+	}
+	return l, err
+}
+
+// note keeps what people want to see of the facts.
+func (x *ranged) note(f *gitfacts.Facts, proof int) {
+	x.Paths, x.Claimed = len(f.Paths), x.Claimed || proof == 0
+	x.Tools = toolsOf(f.Commits)
+}

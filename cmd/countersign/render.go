@@ -1,0 +1,217 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/countersign-dev/countersign/policy"
+)
+
+// render prints a decision for people: the verdict, a line for each change, what
+// is missing, who could give it and how, and what was seen and did not count.
+func (a *app) render(d *policy.Decision, verbose bool) {
+	c := &d.Core
+	a.printf("%s  %s\n", a.verdict(c.Verdict), a.bold(headline(c)))
+	if c.Why != "" {
+		a.printf("       %s: %s\n", c.Kind, c.Why)
+	}
+	a.printf("%s\n", a.faint(fmt.Sprintf("       policy %s v%d sha256:%.12s…  log %s as of size %d, at %s", c.Policy.Name, c.Policy.Version, c.Policy.Digest,
+		c.Log.Origin, c.Log.Size, c.Log.Time.Format(time.RFC3339))))
+	a.renderChanges(c)
+	a.renderFailures(c)
+	a.renderAwaiting(c)
+	a.renderIgnored(d, verbose)
+	a.renderPosture(d)
+}
+
+func (a *app) verdict(v policy.Verdict) string {
+	switch v {
+	case policy.Allow:
+		return a.green("ALLOW")
+	case policy.Deny:
+		return a.red("DENY ")
+	}
+	return a.red("ERROR")
+}
+
+func headline(c *policy.Core) string {
+	what := c.Release
+	if what == "" {
+		what = fmt.Sprintf("%.12s", c.To)
+	}
+	ai := 0
+	for _, ch := range c.Changes {
+		if ch.Origin == "ai" || ch.Origin == "mixed" {
+			ai++
+		}
+	}
+	text := fmt.Sprintf("%s of %s to %s", what, c.Repository, c.Environment)
+	if len(c.Changes) > 0 {
+		text += fmt.Sprintf(": %d changes, %d with AI, since %.8s (%s)", len(c.Changes), ai, c.From, c.FromBecause)
+	}
+	return text
+}
+
+func (a *app) renderChanges(c *policy.Core) {
+	if len(c.Changes) == 0 {
+		return
+	}
+	a.printf("\n")
+	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "\tCHANGE\tCOMMIT\tTIER\tORIGIN\tAUTHORS\tAPPROVED BY\tBOUND\tMISSING")
+	for _, ch := range c.Changes {
+		mark, missing := "ok", []string{}
+		for _, f := range ch.Rules {
+			if !f.Held {
+				mark = "--"
+				missing = append(missing, f.Rule)
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.8s\t%s\t%s\t%s\t%s\t%s\t%s\n", mark, ch.Change, ch.Commit, ch.Tier, ch.Origin,
+			authors(ch.Authors), voices(ch.Approved), ch.Binding, strings.Join(missing, ", "))
+	}
+	w.Flush()
+	if slices.ContainsFunc(c.Changes, func(ch policy.ChangeResult) bool { return strings.Contains(authors(ch.Authors), "?") }) {
+		a.printf("%s\n", a.faint("? an author whom nothing authenticates: may be anybody, so one more person is needed"))
+	}
+}
+
+func authors(list []policy.Author) string {
+	var out []string
+	for _, x := range list {
+		who := x.Who
+		if !x.Authenticated {
+			who += "?"
+		}
+		out = append(out, who)
+	}
+	return strings.Join(out, " ")
+}
+
+func voices(list []policy.Voice) string {
+	if len(list) == 0 {
+		return "nobody"
+	}
+	var out []string
+	for _, v := range list {
+		who := v.Person
+		if v.Late {
+			who += " (late)"
+		}
+		out = append(out, who)
+	}
+	return strings.Join(out, " ")
+}
+
+// renderFailures groups what is missing by rule and by what would mend it.
+func (a *app) renderFailures(c *policy.Core) {
+	for _, r := range c.Rules {
+		if r.Failed == 0 {
+			continue
+		}
+		mode := ""
+		if r.Mode == string(policy.Audit) {
+			mode = " (audit only: shown, not enforced)"
+		}
+		a.printf("\n%s  %s%s\n", a.bold(r.Rule), r.Title, mode)
+		type group struct {
+			text string
+			ids  []string
+		}
+		var groups []group
+		for _, ch := range c.Changes {
+			for _, f := range ch.Rules {
+				if f.Rule != r.Rule || f.Held {
+					continue
+				}
+				text := string(f.Kind) + ": " + f.Why
+				if f.Need != "" {
+					text += "\n      needs " + f.Need
+				}
+				if len(f.Who) > 0 {
+					text += "\n      could be given by " + strings.Join(f.Who, ", ")
+				}
+				i := slices.IndexFunc(groups, func(g group) bool { return g.text == text })
+				if i < 0 {
+					groups = append(groups, group{text: text})
+					i = len(groups) - 1
+				}
+				groups[i].ids = append(groups[i].ids, changeName(ch))
+			}
+		}
+		for _, g := range groups {
+			a.printf("  %s\n      %s\n", strings.Join(g.ids, " "), g.text)
+		}
+		if r.Remedy != "" {
+			a.printf("    → %s\n", r.Remedy)
+		}
+	}
+}
+
+func changeName(ch policy.ChangeResult) string {
+	if ch.Change != "" {
+		return ch.Change
+	}
+	return fmt.Sprintf("%.8s", ch.Commit)
+}
+
+// renderAwaiting gives the commands that would turn a deny into allow.
+func (a *app) renderAwaiting(c *policy.Core) {
+	if len(c.Awaiting) == 0 {
+		return
+	}
+	byPeople := map[string][]string{}
+	var order []string
+	for _, w := range c.Awaiting {
+		who := strings.Join(w.Who, ", ")
+		if who == "" {
+			who = "nobody on the roster"
+		}
+		if !slices.Contains(byPeople[who], w.Change) {
+			byPeople[who] = append(byPeople[who], w.Change)
+		}
+		if !slices.Contains(order, who) {
+			order = append(order, who)
+		}
+	}
+	a.printf("\nApprovals alone would turn this into allow:\n")
+	for _, who := range order {
+		a.printf("  %s:\n    countersign approve %s \\\n      --repository %s --environment %s --key YOUR-KEY.pem\n", who, strings.Join(byPeople[who], " "), c.Repository, c.Environment)
+	}
+}
+
+func (a *app) renderIgnored(d *policy.Decision, verbose bool) {
+	const few = 12
+	list := d.Annex.Ignored
+	if len(list) == 0 {
+		return
+	}
+	a.printf("\nSeen, and does not count:\n")
+	for i, x := range list {
+		if i == few && !verbose {
+			a.printf("  … and %d more (--verbose)\n", len(list)-few)
+			break
+		}
+		a.printf("  #%d  %s  %s\n", x.Index, x.Kind, x.Why)
+	}
+}
+
+func (a *app) renderPosture(d *policy.Decision) {
+	p := d.Annex.Posture
+	var levels []string
+	for l, n := range p.ByLevel {
+		levels = append(levels, fmt.Sprintf("%d %s", n, l))
+	}
+	slices.Sort(levels)
+	text := fmt.Sprintf("%d of %d paths fell to the lowest tier; %d people (%s)", p.LowestTier, p.Paths, p.People, strings.Join(levels, ", "))
+	if len(p.AuditRules) > 0 {
+		text += "; audit only: " + strings.Join(p.AuditRules, ", ")
+	}
+	if len(p.Unsafe) > 0 {
+		text += "; UNSAFE: " + strings.Join(p.Unsafe, ", ")
+	}
+	a.printf("\n%s\n%s\n", a.faint("posture: "+text), a.faint("completeness: "+d.Core.Completeness+"   time: "+d.Core.Time))
+}
