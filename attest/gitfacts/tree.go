@@ -1,26 +1,45 @@
 package gitfacts
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
 
+// treeEntry is one entry of a tree. Its texts share the tree's bytes.
 type treeEntry struct {
 	mode, name string
-	id         ID
+	raw        string // the id in binary
 }
 
 const modeTree = "40000"
 
-// key is what git sorts entries by: a folder as if its name ended in a slash.
-func (e treeEntry) key() string {
-	if e.mode == modeTree {
-		return e.name + "/"
+func (e treeEntry) isTree() bool { return e.mode == modeTree }
+
+// id is empty for the zero entry.
+func (e treeEntry) id() ID { return ID(hex.EncodeToString([]byte(e.raw))) }
+
+// before reports whether e stands before o in git's order, which takes a folder's
+// name as if it ended in a slash.
+func (e treeEntry) before(o treeEntry) bool {
+	n := min(len(e.name), len(o.name))
+	if c := strings.Compare(e.name[:n], o.name[:n]); c != 0 {
+		return c < 0
 	}
-	return e.name
+	return e.byteAt(n) < o.byteAt(n)
+}
+
+// byteAt is the i-th byte of the name, of its slash, or zero behind it.
+func (e treeEntry) byteAt(i int) byte {
+	switch {
+	case i < len(e.name):
+		return e.name[i]
+	case i == len(e.name) && e.isTree():
+		return '/'
+	}
+	return 0
 }
 
 // parseTree reads a raw tree object: sorted, distinct, sane names, known modes.
@@ -29,34 +48,47 @@ func parseTree(id ID, body []byte) ([]treeEntry, error) {
 	bad := func(format string, args ...any) ([]treeEntry, error) {
 		return nil, &Error{Object: id, Why: fmt.Sprintf("is no tree: "+format, args...)}
 	}
-	entries := make([]treeEntry, 0, len(body)/40+1)
-	names := make(map[string]struct{}, len(body)/40+1)
-	for len(body) > 0 {
-		head, rest, ok := bytes.Cut(body, []byte{0})
-		if !ok || len(rest) < idBytes {
+	entries := make([]treeEntry, 0, len(body)/32+1)
+	for rest := string(body); len(rest) > 0; {
+		end := strings.IndexByte(rest, 0)
+		if end < 0 || len(rest) < end+1+idBytes {
 			return bad("cut short")
 		}
-		mode, name, ok := strings.Cut(string(head), " ")
+		mode, name, ok := strings.Cut(rest[:end], " ")
 		if !ok || name == "" || strings.Contains(name, "/") || name == "." || name == ".." || strings.EqualFold(name, ".git") {
-			return bad("entry %.80q", head)
+			return bad("entry %.80q", rest[:end])
 		}
 		switch mode {
 		case modeTree, "100644", "100755", "100664", "120000", "160000":
 		default:
 			return bad("mode %.10q", mode)
 		}
-		if _, twice := names[name]; twice {
-			return bad("%.80q is there twice", name)
+		e := treeEntry{mode: mode, name: name, raw: rest[end+1 : end+1+idBytes]}
+		if n := len(entries); n > 0 && !entries[n-1].before(e) {
+			return bad("%.80q is out of order or there twice", name)
 		}
-		names[name] = struct{}{}
-		e := treeEntry{mode: mode, name: name, id: ID(hex.EncodeToString(rest[:idBytes]))}
-		if n := len(entries); n > 0 && entries[n-1].key() >= e.key() {
-			return bad("%.80q is out of order", name)
+		if e.isTree() && hasFile(entries, name) {
+			return bad("%.80q is there as a file and as a folder", name)
 		}
 		entries = append(entries, e)
-		body = rest[idBytes:]
+		rest = rest[end+1+idBytes:]
 	}
 	return entries, nil
+}
+
+// hasFile looks for a file of this name; a folder of the same name would stand
+// further down in git's order.
+func hasFile(entries []treeEntry, name string) bool {
+	_, found := slices.BinarySearchFunc(entries, treeEntry{name: name}, func(e, want treeEntry) int {
+		switch {
+		case e.before(want):
+			return -1
+		case want.before(e):
+			return 1
+		}
+		return 0
+	})
+	return found
 }
 
 // treeReader returns the entries of a tree; path is for messages.
@@ -96,9 +128,9 @@ func (d *differ) dirs(a, b ID, prefix string, depth int) error {
 	for len(left) > 0 || len(right) > 0 {
 		var l, r treeEntry
 		switch {
-		case len(right) == 0 || len(left) > 0 && left[0].key() < right[0].key():
+		case len(right) == 0 || len(left) > 0 && left[0].before(right[0]):
 			l, left = left[0], left[1:]
-		case len(left) == 0 || left[0].key() > right[0].key():
+		case len(left) == 0 || right[0].before(left[0]):
 			r, right = right[0], right[1:]
 		default:
 			l, r, left, right = left[0], right[0], left[1:], right[1:]
@@ -126,9 +158,9 @@ func (d *differ) entry(l, r treeEntry, prefix string, depth int) error {
 	if l.name == "" {
 		path = prefix + r.name
 	}
-	if l.mode == modeTree || r.mode == modeTree {
-		return d.dirs(l.id, r.id, path+"/", depth+1)
+	if l.isTree() || r.isTree() {
+		return d.dirs(l.id(), r.id(), path+"/", depth+1)
 	}
-	d.out = append(d.out, Path{Path: path, OldMode: l.mode, NewMode: r.mode, OldID: l.id, NewID: r.id})
+	d.out = append(d.out, Path{Path: path, OldMode: l.mode, NewMode: r.mode, OldID: l.id(), NewID: r.id()})
 	return nil
 }
