@@ -16,6 +16,7 @@ const maxGuesses = 16
 // Accepted is a bundle that a log may take.
 type Accepted struct {
 	attest.Logged
+	Bundle    *attest.Bundle // as it was offered, without a receipt
 	Statement *attest.Statement
 	Digest    attest.Digest // of the payload
 	Signer    roster.KeyID
@@ -49,7 +50,7 @@ func (v *Verifier) Accept(_ context.Context, bundle []byte, now time.Time) (*Acc
 		return nil, r
 	}
 	return &Accepted{
-		Logged: logged, Statement: it.statement, Digest: it.bundle.Digest(),
+		Logged: logged, Bundle: it.bundle, Statement: it.statement, Digest: it.bundle.Digest(),
 		Signer: roster.KeyID(it.key.ID()), Principal: it.principal,
 	}, nil
 }

@@ -47,9 +47,9 @@ type Gathered struct {
 	// Releases are the statements that say what the artifact was built from:
 	// release and SLSA provenance, of any repository, in log order.
 	Releases []*Evidence
-	// Sources are the distinct commits that those name which are of the
-	// request's repository and not revoked, sorted. Unclear are those of them
-	// that name no single commit.
+	// Sources are the distinct commits that those of the request's repository
+	// name, sorted; Unclear are those that name no single commit. A revoked one
+	// still counts here: it can only stand in the way.
 	Sources []gitfacts.ID
 	Unclear []*Evidence
 
@@ -127,9 +127,6 @@ func (g *gatherer) sources() error {
 			continue
 		}
 		out.Releases = append(out.Releases, e)
-		if _, revoked := out.Revoked(e); revoked {
-			continue
-		}
 		switch {
 		case !clear:
 			out.Unclear = append(out.Unclear, e)

@@ -29,13 +29,13 @@ func (c *chain) addRevocation(e *Evidence) {
 	}
 }
 
-// Revoked returns the first revocation in the log that takes a piece of evidence
+// revoked returns the first revocation in the log that takes a piece of evidence
 // back: of the statement, of the key that signed it, or of the person whose key
 // it is; for keys and people from the revocation's effectiveFrom on, by the log's
 // time. Only those with authority count: who signed the statement or holds the
 // key, the operator of an agent, and the owners of the policy. Nothing takes a
 // revocation back.
-func (g *Gathered) Revoked(e *Evidence) (*Evidence, bool) {
+func (g *Gathered) revoked(e *Evidence) (*Evidence, bool) {
 	holder, _, known := g.v.roster.ByKey(e.signer)
 	lists := [][]*Evidence{g.chain.statements[e.digest], g.chain.keys[e.signer]}
 	if known {

@@ -73,7 +73,7 @@ func (g *gatherer) isStart(id gitfacts.ID, key string) bool {
 		if !ok || d.Verdict != "allow" || d.Repository != out.Request.Repository || d.Environment != out.Request.Environment || d.To != string(id) {
 			continue
 		}
-		if _, revoked := out.Revoked(e); revoked {
+		if _, revoked := out.revoked(e); revoked {
 			continue
 		}
 		out.FromBecause, out.Allowed = fmt.Sprintf("allowed #%d", e.index), e
