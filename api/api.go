@@ -1,0 +1,166 @@
+// Package api is the service: one http.Handler that carries attestations in, and
+// receipts, proofs and decisions out. It speaks Connect, gRPC and gRPC-Web
+// (proto/countersign/v1), serves the log's tiles (C2SP tlog-tiles), and has a plain
+// POST /gate for scripts.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/grpchealth"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// Config is what a server is made of.
+type Config struct {
+	Ledger  *ledger.Ledger
+	Trust   *verify.Trust      // of the ledger: what its clients are given
+	Service *attest.PrivateKey // signs verdicts; Trust names its public half
+	Now     func() time.Time
+	Log     *slog.Logger // discarded when nil
+	Metrics *Metrics     // new ones when nil
+
+	// OpenReads lets everybody read who can connect: for loopback. Otherwise a
+	// read needs a token of Readers or Gates.
+	OpenReads bool
+	// Readers and Gates hold SHA-256 digests of bearer tokens. Gates are services
+	// of the roster; which environment listens to them is the policy's to say.
+	Readers []attest.Digest
+	Gates   map[string]attest.Digest
+
+	MaxRequests int // at the same time, streams aside; 512 when zero
+	MaxStreams  int // Watch and Evidence at the same time; 64 when zero
+	MaxBodies   int // bytes of requests in memory at the same time; 64 MiB when zero
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Ledger == nil || c.Trust == nil || c.Service == nil || c.Now == nil {
+		return c, errors.New("the service needs a ledger, trust, a service key and a clock")
+	}
+	if c.Trust.Service == nil || c.Trust.Service.ID() != c.Service.Public().ID() {
+		return c, errors.New("the service key is not the one that the trust folder names")
+	}
+	if c.Trust.Log == nil || c.Trust.Log.VKey() != c.Ledger.Verifier().VKey() {
+		return c, errors.New("the log's key is not the one that the trust folder names")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics()
+	}
+	for _, l := range []struct {
+		value *int
+		or    int
+	}{{&c.MaxRequests, 512}, {&c.MaxStreams, 64}, {&c.MaxBodies, 64 << 20}} {
+		if *l.value == 0 {
+			*l.value = l.or
+		}
+		if *l.value < 0 {
+			return c, fmt.Errorf("limit %d is negative", *l.value)
+		}
+	}
+	return c, nil
+}
+
+// A Server answers for one ledger, under the policy set that is in force in it.
+type Server struct {
+	config   Config
+	ledger   *ledger.Ledger
+	set      *policy.Set
+	verifier *verify.Verifier
+	log      *slog.Logger
+	metrics  *Metrics
+	callers  map[attest.Digest]caller
+	health   *grpchealth.StaticChecker
+	handler  http.Handler
+	admit    admission
+
+	verdicts *lru.Cache[question, *verdict] // what was answered last
+	asking   [64]sync.Mutex                 // one of them for each question
+	draining context.Context                // done when the server stops
+	drain    context.CancelFunc
+}
+
+// maxVerdicts bounds the verdicts that are remembered; each may be some 100 KB.
+const maxVerdicts = 256
+
+// New finds the policy set that is in force in the ledger, and makes the service
+// for it. The ledger's Run must be running before requests come.
+func New(ctx context.Context, c Config) (*Server, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	set, err := policy.InForce(ctx, NewSource(c.Ledger), c.Trust, true)
+	if err != nil {
+		return nil, fmt.Errorf("find the policy in force: %w", err)
+	}
+	v, err := verify.New(verify.Config{Trust: c.Trust, Roster: set.Roster, OwnLog: true})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, ledger: c.Ledger, set: set, verifier: v, log: c.Log, metrics: c.Metrics}
+	s.admit = newAdmission(c.MaxRequests, c.MaxStreams, c.MaxBodies)
+	if s.callers, err = callers(c, set.Roster); err != nil {
+		return nil, err
+	}
+	if s.verdicts, err = lru.New[question, *verdict](maxVerdicts); err != nil {
+		return nil, err
+	}
+	s.draining, s.drain = context.WithCancel(context.WithoutCancel(ctx))
+	s.metrics.size(func() float64 { return float64(c.Ledger.Head().Size) })
+	s.handler = s.routes()
+	return s, nil
+}
+
+// Policy is the policy set in force.
+func (s *Server) Policy() *policy.Set { return s.set }
+
+// Handler answers every request. It holds no connection: see Serve.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Drain tells health checks and those who watch that the server stops.
+func (s *Server) Drain() {
+	for _, name := range append(serviceNames, "") {
+		s.health.SetStatus(name, grpchealth.StatusNotServing)
+	}
+	s.drain()
+}
+
+// A caller is who a bearer token speaks for.
+type caller struct {
+	gate string // roster id of a service; empty for a mere reader
+	may  bool   // read
+}
+
+// callers maps the digests of tokens to those who hold them.
+func callers(c Config, r *roster.Roster) (map[attest.Digest]caller, error) {
+	m := make(map[attest.Digest]caller)
+	for _, d := range c.Readers {
+		m[d] = caller{may: true}
+	}
+	for id, d := range c.Gates {
+		p, ok := r.Principal(id)
+		if !ok || p.Kind != roster.Service {
+			return nil, fmt.Errorf("gate %q is no service of the policy's people.yaml", id)
+		}
+		if _, twice := m[d]; twice {
+			return nil, fmt.Errorf("the token of gate %q is somebody else's too", id)
+		}
+		m[d] = caller{gate: id, may: true}
+	}
+	return m, nil
+}

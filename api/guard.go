@@ -1,0 +1,205 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/countersign-dev/countersign/attest"
+)
+
+// unaryTimeout bounds the work on one request that is no stream.
+const unaryTimeout = 30 * time.Second
+
+// contextKey is for what guard puts into a request's context.
+type contextKey int
+
+const (
+	keyRequestID contextKey = iota
+	keyCaller
+)
+
+// requestID is the id that the request came with, or was given.
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(keyRequestID).(string)
+	return id
+}
+
+// callerOf is who asks: the zero caller is nobody in particular.
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(keyCaller).(caller)
+	return c
+}
+
+// guard stands before every route: it names the request, limits how many there
+// are and what they hold in memory, asks for the token, bounds the time, and
+// writes the log.
+func (s *Server) guard(next http.Handler) http.Handler {
+	wire := connect.NewErrorWriter()
+	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
+		if r.Method == http.MethodPost && wire.IsSupported(r) && r.URL.Path != "/gate" {
+			_ = wire.Write(w, r, s.fail(r.Context(), err))
+			return
+		}
+		s.failPlain(w, r, err)
+	}
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		start := s.config.Now()
+		id := nameRequest(r)
+		ctx := context.WithValue(r.Context(), keyRequestID, id)
+		w := &answer{ResponseWriter: rw}
+		w.Header().Set("X-Request-Id", id)
+		defer func() {
+			if broken := recover(); broken != nil && broken != http.ErrAbortHandler {
+				s.log.ErrorContext(ctx, "panic", "request", id, "path", r.URL.Path, "panic", broken, "stack", string(debug.Stack()))
+				if w.status == 0 {
+					s.failPlain(w, r.WithContext(ctx), errPanic)
+				}
+			}
+			s.log.DebugContext(ctx, "request", "request", id, "method", r.Method, "path", r.URL.Path, "status", w.status, "took", s.config.Now().Sub(start))
+		}()
+
+		stream := streams(r.URL.Path)
+		leave, ok := s.admit.enter(stream)
+		if !ok {
+			refuse(w, r.WithContext(ctx), errOverloaded)
+			return
+		}
+		defer leave()
+		who, err := s.identify(r)
+		if err == nil && !who.may && !open(r.URL.Path) {
+			err = &badRequest{kindUnauthenticated, "this server needs a bearer token for reads"}
+		}
+		if err == nil && r.ContentLength > attest.MaxRequest {
+			err = tooLarge("the request has %d bytes; the limit is %d", r.ContentLength, attest.MaxRequest)
+		}
+		if err != nil {
+			refuse(w, r.WithContext(ctx), err)
+			return
+		}
+		ctx = context.WithValue(ctx, keyCaller, who)
+		if stream {
+			// Streams last longer than the server's timeouts allow.
+			c := http.NewResponseController(rw)
+			_ = c.SetReadDeadline(time.Time{})
+			_ = c.SetWriteDeadline(time.Time{})
+		} else {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, unaryTimeout)
+			defer cancel()
+		}
+		r = r.WithContext(ctx)
+		body := &meteredBody{ReadCloser: http.MaxBytesReader(w, r.Body, attest.MaxRequest), admit: &s.admit}
+		defer body.release()
+		r.Body = body
+		next.ServeHTTP(w, r)
+	})
+}
+
+// errPanic is what a caller hears of a panic.
+var errPanic = io.ErrUnexpectedEOF
+
+// nameRequest takes the id that a proxy gave, when it is fit for a log, or makes one.
+func nameRequest(r *http.Request) string {
+	const fit = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if id := r.Header.Get("X-Request-Id"); id != "" && len(id) <= 64 && strings.Trim(id, fit) == "" {
+		return id
+	}
+	return rand.Text()[:16]
+}
+
+// identify finds out whose token came with the request. A token that is not
+// known is refused, even where none is needed.
+func (s *Server) identify(r *http.Request) (caller, error) {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return caller{may: s.config.OpenReads}, nil
+	}
+	token, ok := strings.CutPrefix(header, "Bearer ")
+	// Looking up digests tells nothing about how close a guess was.
+	who, known := s.callers[attest.DigestOf([]byte(token))]
+	if !ok || !known {
+		return caller{}, &badRequest{kindUnauthenticated, "the bearer token is not known here"}
+	}
+	return who, nil
+}
+
+// An answer remembers its status. Connect answers what is too large with 429,
+// which means that trying again helps; here it is 413.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	if status == http.StatusTooManyRequests {
+		status = http.StatusRequestEntityTooLarge
+	}
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Flush is for streams.
+func (a *answer) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flush() }
+
+// Unwrap lets http.ResponseController find the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// admission bounds what is in hand.
+type admission struct {
+	requests, streams chan struct{}
+	bodies            *atomic.Int64
+	maxBodies         int64
+}
+
+func newAdmission(requests, streams, bodies int) admission {
+	return admission{make(chan struct{}, requests), make(chan struct{}, streams), new(atomic.Int64), int64(bodies)}
+}
+
+// enter takes a place, which leave gives back; false when there is none.
+func (a *admission) enter(stream bool) (leave func(), ok bool) {
+	places := a.requests
+	if stream {
+		places = a.streams
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, true
+	default:
+		return nil, false
+	}
+}
+
+// A meteredBody counts what is read towards what all requests together may hold.
+type meteredBody struct {
+	io.ReadCloser
+	admit *admission
+	held  int64
+}
+
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.held += int64(n)
+	if b.admit.bodies.Add(int64(n)) > b.admit.maxBodies {
+		return 0, describe(errOverloaded).wireError()
+	}
+	return n, err
+}
+
+func (b *meteredBody) release() { b.admit.bodies.Add(-b.held) }

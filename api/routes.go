@@ -1,0 +1,92 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/proto/gen/countersign/v1/countersignv1connect"
+)
+
+// compressFrom is the size of a message, in bytes, from which on it is worth
+// compressing, for clients that ask for it.
+const compressFrom = 4 << 10
+
+var serviceNames = []string{countersignv1connect.LedgerServiceName, countersignv1connect.VerifierServiceName}
+
+func (s *Server) routes() http.Handler {
+	options := connect.WithHandlerOptions(
+		connect.WithReadMaxBytes(attest.MaxRequest),
+		connect.WithCompressMinBytes(compressFrom),
+		connect.WithCompression("gzip", newGunzip, newGzip),
+	)
+	mux := http.NewServeMux()
+	mux.Handle(countersignv1connect.NewLedgerServiceHandler(&ledgerService{s}, options))
+	mux.Handle(countersignv1connect.NewVerifierServiceHandler(&verifierService{s}, options))
+	s.health = grpchealth.NewStaticChecker(serviceNames...)
+	mux.Handle(grpchealth.NewHandler(s.health, options))
+	reflector := grpcreflect.NewStaticReflector(serviceNames...)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, options))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
+
+	mux.HandleFunc("POST /gate", s.gate)
+	for _, prefix := range []string{"", "/api/v2"} {
+		mux.HandleFunc("GET "+prefix+"/checkpoint", s.checkpoint)
+		mux.HandleFunc("GET "+prefix+"/tile/", func(w http.ResponseWriter, r *http.Request) {
+			s.tile(w, r, strings.TrimPrefix(r.URL.Path, prefix+"/"))
+		})
+	}
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.Handle("GET /metrics", s.metrics.handler())
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.failPlain(w, r, notFound("there is nothing at %.200q", r.URL.Path))
+	})
+	return s.guard(mux)
+}
+
+// open says which requests need no token: a write is authorised by its
+// signature, and whether the server lives is no secret.
+func open(path string) bool {
+	return path == countersignv1connect.LedgerServiceAppendProcedure || path == "/healthz" ||
+		strings.HasPrefix(path, "/"+grpchealth.HealthV1ServiceName+"/")
+}
+
+// streams says which requests last.
+func streams(path string) bool {
+	switch path {
+	case countersignv1connect.LedgerServiceWatchProcedure, countersignv1connect.VerifierServiceEvidenceProcedure,
+		"/" + grpchealth.HealthV1ServiceName + "/Watch":
+		return true
+	}
+	return strings.HasPrefix(path, "/grpc.reflection.")
+}
+
+// healthz answers 200 while the server takes requests and its ledger lives.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	status, text := http.StatusOK, "ok\n"
+	if s.draining.Err() != nil {
+		status, text = http.StatusServiceUnavailable, "stopping\n"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	io.WriteString(w, text)
+}
+
+// newGzip compresses at the fastest level: the bytes are mostly base64 of hashes
+// and signatures, which no effort makes much smaller.
+func newGzip() connect.Compressor {
+	w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is a constant
+	}
+	return w
+}
+
+func newGunzip() connect.Decompressor { return &gzip.Reader{} }

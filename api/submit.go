@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"connectrpc.com/connect"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/ledger"
+	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// maxBundles is how many bundles one Append may hold.
+const maxBundles = 1000
+
+// ledgerService implements countersignv1connect.LedgerServiceHandler.
+type ledgerService struct{ *Server }
+
+// Append takes attestations into the log. Every check is made here, in the
+// request's own goroutine; the sequencer gets what is ready to be written.
+func (s *ledgerService) Append(ctx context.Context, req *connect.Request[countersignv1.AppendRequest]) (*connect.Response[countersignv1.AppendResponse], error) {
+	start := s.config.Now()
+	results, err := s.append(ctx, req.Msg.Bundles)
+	if err != nil {
+		return nil, s.fail(ctx, err)
+	}
+	s.metrics.appended(results, s.config.Now().Sub(start))
+	return connect.NewResponse(&countersignv1.AppendResponse{Results: results}), nil
+}
+
+func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*countersignv1.AppendResult, error) {
+	switch n := len(bundles); {
+	case n == 0:
+		return nil, malformed("bundles: is empty; there is nothing to append")
+	case n > maxBundles:
+		return nil, tooLarge("bundles: has %d items; the limit is %d", n, maxBundles)
+	}
+	accepted, err := s.accept(ctx, bundles)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]ledger.Entry, len(accepted))
+	for i, a := range accepted {
+		entries[i] = entryOf(a.Logged)
+	}
+	appended, err := s.ledger.Append(ctx, entries)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]*countersignv1.AppendResult, len(appended))
+	for i, a := range appended {
+		bundle, err := withReceipt(accepted[i].Bundle, attest.KeyID(accepted[i].Signer), a)
+		if err != nil {
+			return nil, err
+		}
+		results[i] = &countersignv1.AppendResult{Index: a.Record.Index, Duplicate: a.Duplicate, Bundle: bundle}
+	}
+	return results, nil
+}
+
+func entryOf(l attest.Logged) ledger.Entry {
+	return ledger.Entry{Leaf: l.Leaf, Body: l.Body, Keys: l.Keys, Negative: l.Negative, Stamp: l.Stamp}
+}
+
+// withReceipt writes a bundle that was logged, as the log keeps it, with what
+// proves it.
+func withReceipt(b *attest.Bundle, signer attest.KeyID, a ledger.Appended) ([]byte, error) {
+	sealed := attest.Bundle{Payload: b.Payload, Signature: b.Signature, Hint: signer.String(), Leaf: a.Record.Leaf, Receipt: a.Receipt}
+	return sealed.Marshal()
+}
+
+// accept checks bundles on as many cores as there are. The first of them that is
+// refused, by its place in the request, refuses all.
+func (s *ledgerService) accept(ctx context.Context, bundles [][]byte) ([]*verify.Accepted, error) {
+	now := s.config.Now()
+	accepted := make([]*verify.Accepted, len(bundles))
+	errs := make([]error, len(bundles))
+	var next atomic.Int64
+	var refused atomic.Bool
+	work := func() {
+		for !refused.Load() && ctx.Err() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= len(bundles) {
+				return
+			}
+			a, r := s.verifier.Accept(ctx, bundles[i], now)
+			if r == nil {
+				r = s.mayAppend(a)
+			}
+			if r != nil {
+				errs[i] = &refusedBundle{i, len(bundles), r}
+				refused.Store(true)
+			}
+			accepted[i] = a
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(bundles)/4) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return accepted, ctx.Err()
+}
+
+// mayAppend refuses what is well signed and still does not come in this way.
+func (s *ledgerService) mayAppend(a *verify.Accepted) *verify.Refusal {
+	r := &verify.Refusal{Kind: verify.WrongScope, Check: "signer", Digest: a.Digest, PredicateType: a.Statement.Predicate.Type()}
+	switch {
+	case a.Principal == nil:
+		r.Why = "verdicts are logged by the service itself, when a gate asks"
+	case r.PredicateType == attest.TypePolicy:
+		r.Why = "a policy set comes into force when a log is created (countersignd create); this log has its own"
+	default:
+		return nil
+	}
+	return r
+}

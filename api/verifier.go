@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy"
+	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// verifierService implements countersignv1connect.VerifierServiceHandler.
+type verifierService struct{ *Server }
+
+// ownViewAge is how old the server's own view of its log may be: it is the log.
+const ownViewAge = 100 * 365 * 24 * time.Hour
+
+// A question is what a verdict answers.
+type question struct {
+	artifact    attest.Digest // zero: the commit itself is asked about
+	commit      gitfacts.ID
+	repository  string
+	environment string
+	dryRun      bool
+}
+
+// ask reads a question strictly.
+func (s *Server) ask(who caller, artifact, commit, repository, environment string) (question, error) {
+	q := question{repository: repository, environment: environment, dryRun: !s.isGate(who, environment)}
+	var err error
+	switch {
+	case artifact != "" && commit != "":
+		return q, malformed("an artifact or a commit can be asked about, not both")
+	case artifact != "":
+		if q.artifact, err = attest.ParseDigest(artifact); err != nil {
+			return q, malformed("artifactSha256: %.80q is not 64 lower-case hex digits", artifact)
+		}
+	default:
+		if len(commit) != 40 && len(commit) != 64 || strings.Trim(commit, "0123456789abcdef") != "" {
+			return q, malformed("commit: %.80q is not a full commit id in lower-case hex", commit)
+		}
+		q.commit = gitfacts.ID(commit)
+	}
+	if err := attest.ParseRepository(repository); err != nil {
+		return q, err
+	}
+	if environment == "" || len(environment) > 128 {
+		return q, malformed("environment: has %d bytes; 1 to 128 are allowed", len(environment))
+	}
+	return q, nil
+}
+
+// isGate says whether a caller's requests for an environment are logged.
+func (s *Server) isGate(who caller, environment string) bool {
+	e, ok := s.set.Environment(environment)
+	if !ok || who.gate == "" || !slices.Contains(e.Gates, who.gate) {
+		return false
+	}
+	p, ok := s.set.Roster.Principal(who.gate)
+	return ok && p.Holds(s.config.Now())
+}
+
+func (q question) request(nonce string) policy.Request {
+	r := policy.Request{Commit: q.commit, Repository: q.repository, Environment: q.environment, Nonce: nonce}
+	if q.commit == "" {
+		r.Artifact = &q.artifact
+	}
+	return r
+}
+
+// Verify decides, and logs the decision when a gate asks.
+func (s *verifierService) Verify(ctx context.Context, req *connect.Request[countersignv1.VerifyRequest]) (*connect.Response[countersignv1.VerifyResponse], error) {
+	m := req.Msg
+	q, err := s.ask(callerOf(ctx), m.GetArtifactSha256(), m.GetCommit(), m.Repository, m.Environment)
+	if err != nil {
+		return nil, s.fail(ctx, err)
+	}
+	v, err := s.decide(ctx, q, m.Nonce)
+	if err != nil {
+		return nil, s.fail(ctx, err)
+	}
+	text, err := v.decision.Marshal()
+	if err != nil {
+		return nil, s.fail(ctx, err)
+	}
+	return connect.NewResponse(&countersignv1.VerifyResponse{
+		Verdict: wireVerdict(v.decision.Core.Verdict), Decision: text, DryRun: q.dryRun,
+		DecisionBundle: v.bundle, VsaBundle: v.summary,
+	}), nil
+}
+
+func wireVerdict(v policy.Verdict) countersignv1.Verdict {
+	switch v {
+	case policy.Allow:
+		return countersignv1.Verdict_VERDICT_ALLOW
+	case policy.Error:
+		return countersignv1.Verdict_VERDICT_ERROR
+	}
+	return countersignv1.Verdict_VERDICT_DENY
+}
+
+// Evidence sends the pack that a decision about the same question rests on.
+func (s *verifierService) Evidence(ctx context.Context, req *connect.Request[countersignv1.EvidenceRequest], stream *connect.ServerStream[countersignv1.EvidenceResponse]) error {
+	m := req.Msg
+	q, err := s.ask(caller{}, m.GetArtifactSha256(), m.GetCommit(), m.Repository, m.Environment)
+	if err != nil {
+		return s.fail(ctx, err)
+	}
+	out := &chunks{stream: stream}
+	if err = s.pack(ctx, q, out); err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		return s.fail(ctx, err)
+	}
+	return nil
+}
+
+// pack writes everything that is asked when the policy is looked up and the
+// question is judged, at one view of the log.
+func (s *Server) pack(ctx context.Context, q question, w io.Writer) error {
+	rec := verify.NewRecorder(NewSource(s.ledger))
+	if _, err := policy.InForce(ctx, rec, s.config.Trust, true); err != nil {
+		return err
+	}
+	_, gathered, err := policy.Judge(ctx, rec, s.verifier, s.input(q, ""))
+	if err != nil {
+		return err
+	}
+	return verify.WritePack(ctx, w, rec, s.config.Trust, gathered.Request)
+}
+
+func (s *Server) input(q question, nonce string) policy.Input {
+	return policy.Input{
+		Set: s.set, Trust: s.config.Trust, Request: q.request(nonce),
+		Now: s.config.Now(), MaxViewAge: ownViewAge, DryRun: q.dryRun,
+	}
+}
+
+// chunkSize is the size of one piece of a pack, in bytes.
+const chunkSize = 64 << 10
+
+// chunks sends what is written to it in pieces.
+type chunks struct {
+	stream *connect.ServerStream[countersignv1.EvidenceResponse]
+	held   []byte
+}
+
+func (c *chunks) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), chunkSize-len(c.held))
+		c.held, rest = append(c.held, rest[:n]...), rest[n:]
+		if len(c.held) == chunkSize {
+			if err := c.flush(); err != nil {
+				return len(p) - len(rest), err
+			}
+		}
+	}
+	return len(p), nil
+}
+
+func (c *chunks) flush() error {
+	if len(c.held) == 0 {
+		return nil
+	}
+	err := c.stream.Send(&countersignv1.EvidenceResponse{Chunk: c.held})
+	c.held = c.held[:0]
+	return err
+}
