@@ -1,0 +1,44 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy"
+)
+
+// Exit codes, as the client's.
+const (
+	exitDone   = 0
+	exitWrong  = 2 // wrong use or input
+	exitBroken = 3 // the ledger cannot go on, or does not hold
+)
+
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func wrong(format string, args ...any) error {
+	return &exitError{exitWrong, fmt.Errorf(format, args...)}
+}
+
+func (d *daemon) exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(d.err, "countersignd: %v\n", err)
+	var own *exitError
+	var field *attest.FieldError
+	switch {
+	case errors.As(err, &own):
+		return own.code
+	case errors.As(err, &field), errors.Is(err, policy.ErrInvalid), errors.Is(err, attest.ErrExposed):
+		return exitWrong
+	}
+	return exitBroken
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign-dev/countersign/api"
+	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/ledger/badgerstore"
+	"github.com/countersign-dev/countersign/policy"
+)
+
+// grace is how long requests under way may take when the server stops.
+const grace = 15 * time.Second
+
+// memoryLimit is the soft limit of Go's memory, in bytes, where GOMEMLIMIT does
+// not say otherwise. The index maps files besides.
+const memoryLimit = 256 << 20
+
+func newServe(d *daemon) *cobra.Command {
+	var s settings
+	var config string
+	c := &cobra.Command{
+		Use:   "serve --data DIR",
+		Short: "Serve a ledger",
+		Long: `Serve the ledger of --data until SIGTERM or Ctrl-C. gRPC, gRPC-Web, Connect and JSON share
+one port with the log's tiles, POST /gate, /healthz and /metrics.
+
+Everybody who can connect may read while the address is on loopback; elsewhere reads
+need a token (--reader, --gate). A write is authorised by its signature. Verdicts are
+logged for gates of the roster that show their token; others get a dry run.
+
+--config is a strict YAML file with: ` + fmt.Sprint(settingKeys) + `; gates is a list of
+{id, tokenFile}. Flags go before the file.`,
+		Example: `  countersignd serve --data /var/lib/countersign
+  countersignd serve --data /var/lib/countersign --listen 0.0.0.0:7391 --tls-cert c.pem --tls-key k.pem --gate gate=gate.token
+  countersignd serve --config countersignd.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if config != "" {
+				if err := s.read(config, c.Flags().Changed); err != nil {
+					return err
+				}
+			}
+			return d.serve(c.Context(), s)
+		},
+	}
+	s.bind(c)
+	c.Flags().StringVar(&config, "config", "", "settings from a YAML file")
+	return c
+}
+
+func (d *daemon) serve(ctx context.Context, s settings) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	trust, err := s.readTrust()
+	if err != nil {
+		return err
+	}
+	keys, err := s.readSecrets(trust)
+	if err != nil {
+		return err
+	}
+	gates, readers, err := s.tokens()
+	if err != nil {
+		return err
+	}
+	tlsConfig, err := s.tls()
+	if err != nil {
+		return err
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	log := d.logger(s)
+	opts := s.options(trust.Log)
+	opts.MinFree, opts.Log = s.minFree<<20, log
+	store, err := badgerstore.Open(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", absolute(s.log()), err)
+	}
+	l, err := ledger.New(ctx, ledger.Config{Store: store, Signer: keys.log, Stamper: keys.stamps, Now: d.now})
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	return errors.Join(d.run(ctx, s, l, log, api.Config{
+		Ledger: l, Trust: trust, Service: keys.service, Now: d.now, Log: log,
+		OpenReads: loopback(s.listen), Gates: gates, Readers: readers,
+	}, tlsConfig), store.Close())
+}
+
+// run starts the sequencer, then the service, and stops them in reverse.
+func (d *daemon) run(ctx context.Context, s settings, l *ledger.Ledger, log *slog.Logger, c api.Config, tlsConfig *tls.Config) error {
+	sequencer, stopSequencer := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSequencer()
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(sequencer) }()
+
+	// An error of the sequencer stops the service: nobody knows what the disk
+	// holds, and opening again has to find out.
+	service, stopService := context.WithCancelCause(ctx)
+	defer stopService(nil)
+	failed := make(chan error, 1)
+	go func() {
+		err := <-ended
+		stopService(err)
+		failed <- err
+	}()
+	err := d.answer(service, s, log, c, tlsConfig)
+	stopSequencer()
+	return errors.Join(<-failed, err)
+}
+
+// answer makes the service and serves it.
+func (d *daemon) answer(ctx context.Context, s settings, log *slog.Logger, c api.Config, tlsConfig *tls.Config) error {
+	server, err := api.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	if s.policy != "" {
+		set, err := policy.ReadFolder(s.policy)
+		if err != nil {
+			return err
+		}
+		if set.Digest() != server.Policy().Digest() {
+			return wrong("--policy: %s is sha256:%s, and in force is sha256:%s", s.policy, set.Digest(), server.Policy().Digest())
+		}
+	}
+	listener, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return wrong("--listen: %v", err)
+	}
+	if s.pprof != "" {
+		stop, err := profiles(s.pprof)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		defer stop()
+	}
+	head := c.Ledger.Head()
+	log.Info("serving", "listen", listener.Addr().String(), "origin", head.Origin, "size", head.Size, "policy", server.Policy().Name,
+		"policyDigest", server.Policy().Digest().String(), "tls", tlsConfig != nil, "openReads", c.OpenReads)
+	err = server.Serve(ctx, listener, tlsConfig, grace)
+	log.Info("stopped", "size", c.Ledger.Head().Size)
+	return err
+}
+
+func (d *daemon) logger(s settings) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if s.verbose {
+		opts.Level = slog.LevelDebug
+	}
+	if s.logJSON {
+		return slog.New(slog.NewJSONHandler(d.err, opts))
+	}
+	return slog.New(slog.NewTextHandler(d.err, opts))
+}
+
+// profiles serves net/http/pprof on a loopback address.
+func profiles(address string) (stop func(), err error) {
+	if !loopback(address) {
+		return nil, wrong("--pprof: %s is not on loopback", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, wrong("--pprof: %v", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: grace}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.Serve(l) //nolint:errcheck // ends with ErrServerClosed
+	}()
+	return func() {
+		server.Close()
+		<-done
+	}, nil
+}
