@@ -172,11 +172,11 @@ func receiptAt(trust *verify.Trust, b *attest.Bundle, index uint64) (*receipt, e
 // checkpoint's log is the beginning of another's.
 type savedProof struct {
 	Kind       string   `json:"countersignProof"` // inclusion or consistency
-	Index      uint64   `json:"index,omitempty"`
-	Leaf       string   `json:"leaf,omitempty"` // the canonical log entry, as text
-	From       string   `json:"from,omitempty"` // the earlier signed checkpoint
-	Hashes     []string `json:"hashes"`         // standard base64
-	Checkpoint string   `json:"checkpoint"`     // signed
+	Index      uint64   `json:"index,omitzero"`
+	Leaf       string   `json:"leaf,omitzero"` // the canonical log entry, as text
+	From       string   `json:"from,omitzero"` // the earlier signed checkpoint
+	Hashes     []string `json:"hashes"`        // standard base64
+	Checkpoint string   `json:"checkpoint"`    // signed
 }
 
 const (
@@ -197,8 +197,11 @@ func parseSavedProof(text []byte) (*savedProof, error) {
 	if err := json.Unmarshal(text, &p, json.RejectUnknownMembers(true)); err != nil {
 		return nil, err
 	}
-	if p.Kind != inclusionProof && p.Kind != consistencyProof {
-		return nil, fmt.Errorf("%.40q is no kind of proof", p.Kind)
+	switch {
+	case p.Kind == inclusionProof && p.From == "":
+	case p.Kind == consistencyProof && p.Index == 0 && p.Leaf == "":
+	default:
+		return nil, fmt.Errorf("%.40q is no kind of proof, or one with members of the other kind", p.Kind)
 	}
 	return &p, nil
 }
