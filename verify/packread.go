@@ -322,6 +322,9 @@ func (p *packReader) findDamage() error {
 		if r != nil && r.Corrupt {
 			return &CorruptError{r.Kind, int64(index), r.Check, r.Why}
 		}
+		if it.bundle != nil && it.bundle.Hint != it.key.ID().String() {
+			return corruptAt(index, Malformed, "format", "the bundle's hint is not as the log keeps it")
+		}
 	}
 	return p.crossCheck()
 }
