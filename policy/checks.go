@@ -6,69 +6,67 @@ package policy
 type check string
 
 const (
-	checkEnvironment   check = "environment"        // only those that the policy names
-	checkClock         check = "clock"              // ours is not behind the log's
-	checkViewAge       check = "view-age"           // the view is not too old
-	checkNegative      check = "negative-readable"  // all negative evidence can be read
-	checkSigner        check = "signer"             // the key is on the roster
-	checkSignerTime    check = "signer-time"        // key and owner were valid when it was logged
-	checkMay           check = "may"                // the signer may say such things
-	checkSameStatement check = "same-statement"     // signer and payload digest: first index counts
-	checkRepository    check = "repository"         // exactly the one that was asked about
-	checkOneSource     check = "one-source"         // an artifact has one source commit
-	checkRoles         check = "roles"              // the builder does not admit
-	checkStartSigned   check = "start-signed"       // earlier allows are by the service key
-	checkStartScope    check = "start-scope"        // and for this repository and environment
-	checkStartBelow    check = "start-below"        // strictly below the commit
-	checkAdmitted      check = "admitted"           // every commit of the range
-	checkAgree         check = "admissions-agree"   // on what was reviewed
-	checkBase          check = "base-on-target"     // the review starts from the target
-	checkReplay        check = "replay"             // the same tree alone binds nothing
-	checkReplayProof   check = "replay-proof"       // where git proves the replay, nobody's word counts
-	checkBinding       check = "binding"            // the rule accepts how the review became the merge
-	checkSubjectTree   check = "subject-tree"       // an approval names the head's own tree
-	checkReviewer      check = "reviewer"           // the reviewer is the signer
-	checkHuman         check = "human"              // agents and services approve nothing
-	checkSelf          check = "self"               // authors do not approve
-	checkCommitter     check = "committer"          // committers are authors
-	checkCoAuthor      check = "co-author"          // and co-authors
-	checkOpener        check = "opener"             // and whoever opened the change
-	checkOperator      check = "operator"           // and who runs the agent
-	checkHead          check = "head"               // approvals are for this head
-	checkChangeID      check = "change-id"          // and this change of those that share it
-	checkTarget        check = "target"             // and this branch
-	checkScope         check = "scope"              // and this environment
-	checkLatest        check = "latest"             // a reviewer's latest word
-	checkVeto          check = "veto"               // a rejection denies
-	checkRevoked       check = "revoked"            // what was taken back gives no credit
-	checkRevoker       check = "revoker"            // only by who may
-	checkTiming        check = "timing"             // before the merge where the rule says so
-	checkAge           check = "age"                // not too old
-	checkLevel         check = "level"              // of the level that the slot asks
-	checkTeam          check = "team"               // and team
-	checkExclude       check = "exclude"            // and not one of the excluded roles
-	checkDistinct      check = "distinct"           // one person fills one slot
-	checkAuthenticated check = "authenticated"      // an unauthenticated author may be an approver
-	checkSigns         check = "signs"              // signs of AI in the commits
-	checkDeclared      check = "declared"           // anybody's word "ai"
-	checkOwnWord       check = "own-word"           // "human" only from the authors themselves
-	checkClaimed       check = "claimed"            // claimed facts have the highest tier
-	checkRisk          check = "risk"               // an attested tier raises
-	checkApplies       check = "applies"            // at least one rule that enforces applies
-	checkExpression    check = "expression"         // a rule that fails to evaluate denies
-	checkForbid        check = "forbid"             // what a rule forbids
-	checkAvailable     check = "available"          // what a rule asks for and is not there
-	checkAuditPassed   check = "audit-never-passes" // audit mode is never PASSED for what it would deny
+	checkEnvironment   check = "environment"       // only those that the policy names
+	checkClock         check = "clock"             // ours is not behind the log's
+	checkViewAge       check = "view-age"          // the view is not too old
+	checkNegative      check = "negative-readable" // all negative evidence can be read
+	checkSigner        check = "signer"            // the key is on the roster
+	checkSignerTime    check = "signer-time"       // key and owner were valid when it was logged
+	checkMay           check = "may"               // the signer may say such things
+	checkSameStatement check = "same-statement"    // signer and payload digest: first index counts
+	checkRepository    check = "repository"        // exactly the one that was asked about
+	checkOneSource     check = "one-source"        // an artifact has one source commit
+	checkRoles         check = "roles"             // the builder does not admit
+	checkStartScope    check = "start-scope"       // and for this repository and environment
+	checkStartBelow    check = "start-below"       // strictly below the commit
+	checkAdmitted      check = "admitted"          // every commit of the range
+	checkAgree         check = "admissions-agree"  // on what was reviewed
+	checkBase          check = "base-on-target"    // the review starts from the target
+	checkReplay        check = "replay"            // the same tree alone binds nothing
+	checkReplayProof   check = "replay-proof"      // where git proves the replay, nobody's word counts
+	checkBinding       check = "binding"           // the rule accepts how the review became the merge
+	checkSubjectTree   check = "subject-tree"      // an approval names the head's own tree
+	checkReviewer      check = "reviewer"          // the reviewer is the signer
+	checkHuman         check = "human"             // agents and services approve nothing
+	checkSelf          check = "self"              // authors do not approve
+	checkCommitter     check = "committer"         // committers are authors
+	checkCoAuthor      check = "co-author"         // and co-authors
+	checkOpener        check = "opener"            // and whoever opened the change
+	checkOperator      check = "operator"          // and who runs the agent
+	checkHead          check = "head"              // approvals are for this head
+	checkChangeID      check = "change-id"         // and this change of those that share it
+	checkTarget        check = "target"            // and this branch
+	checkScope         check = "scope"             // and this environment
+	checkLatest        check = "latest"            // a reviewer's latest word
+	checkVeto          check = "veto"              // a rejection denies
+	checkRevoked       check = "revoked"           // what was taken back gives no credit
+	checkRevoker       check = "revoker"           // only by who may
+	checkTiming        check = "timing"            // before the merge where the rule says so
+	checkAge           check = "age"               // not too old
+	checkLevel         check = "level"             // of the level that the slot asks
+	checkTeam          check = "team"              // and team
+	checkExclude       check = "exclude"           // and not one of the excluded roles
+	checkDistinct      check = "distinct"          // one person fills one slot
+	checkAuthenticated check = "authenticated"     // an unauthenticated author may be an approver
+	checkSigns         check = "signs"             // signs of AI in the commits
+	checkDeclared      check = "declared"          // anybody's word "ai"
+	checkOwnWord       check = "own-word"          // "human" only from the authors themselves
+	checkClaimed       check = "claimed"           // claimed facts have the highest tier
+	checkRisk          check = "risk"              // an attested tier raises
+	checkApplies       check = "applies"           // at least one rule that enforces applies
+	checkExpression    check = "expression"        // a rule that fails to evaluate denies
+	checkForbid        check = "forbid"            // what a rule forbids
+	checkAvailable     check = "available"         // what a rule asks for and is not there
 )
 
 // Checks lists every name.
 var checks = [...]check{
 	checkEnvironment, checkClock, checkViewAge, checkNegative, checkSigner, checkSignerTime, checkMay, checkSameStatement,
-	checkRepository, checkOneSource, checkRoles, checkStartSigned, checkStartScope, checkStartBelow, checkAdmitted, checkAgree, checkBase,
+	checkRepository, checkOneSource, checkRoles, checkStartScope, checkStartBelow, checkAdmitted, checkAgree, checkBase,
 	checkReplay, checkReplayProof, checkBinding, checkSubjectTree, checkReviewer, checkHuman, checkSelf, checkCommitter, checkCoAuthor,
 	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkVeto, checkRevoked,
 	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
-	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable, checkAuditPassed,
+	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable,
 }
 
 // on reports whether a check is in force.

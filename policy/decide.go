@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -151,14 +152,27 @@ func (j *judge) checkView() {
 	}
 }
 
-// checkNegatives denies when something in the log may be a revocation or a veto
-// and cannot be read: it might be about this.
+// checkNegatives denies when somebody of the roster took something back or
+// rejected it, and it cannot be read: it might be about this. What the keys of
+// strangers signed takes nothing away.
 func (j *judge) checkNegatives() {
-	for _, n := range j.in.Gathered.Negative {
-		if j.on(checkNegative) && n.Unreadable() {
+	for i := range j.in.Gathered.Negative {
+		n := &j.in.Gathered.Negative[i]
+		if j.on(checkNegative) && n.Unreadable() && !j.isStranger(n.Refusal) {
 			j.deny(NegativeUnreadable, "entry %d takes something back or rejects it, and cannot be read", n.Link.Index)
 		}
 	}
+}
+
+// isStranger reports whether a refused entry, whose leaf names a key, names one
+// that is nobody's.
+func (j *judge) isStranger(r *verify.Refusal) bool {
+	key, err := hex.DecodeString(r.Signer)
+	if err != nil || len(key) != len(roster.KeyID{}) || r.Corrupt {
+		return false
+	}
+	_, _, known := j.in.Set.Roster.ByKey(roster.KeyID(key))
+	return !known
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

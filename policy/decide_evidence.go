@@ -90,7 +90,7 @@ func (j *judge) inOrder() []*verify.Evidence {
 func (j *judge) accept(e *verify.Evidence) (item, bool) {
 	it, typ := item{Evidence: e}, e.Statement().Predicate.Type()
 	if typ == attest.TypeDecision || typ == attest.TypeVSA {
-		if j.on(checkStartSigned) && !j.byService(e) {
+		if !j.byService(e) {
 			j.ignore(it, verify.UntrustedKey, "", "is a verdict, and not by the service that is trusted to give them")
 			return it, false
 		}

@@ -111,7 +111,7 @@ type Finding struct {
 	Rule string `json:"rule"` // id, or "range", "veto" and "policy" for what always holds
 	Held bool   `json:"held"`
 	// Audit: the rule only watches; its failure is shown and does not deny.
-	Audit bool   `json:"audit,omitempty"`
+	Audit bool   `json:"audit,omitzero"`
 	Kind  Kind   `json:"kind,omitempty"`
 	Why   string `json:"why,omitempty"`
 	// Need says in words what is missing, and Who lists the people who could give it.

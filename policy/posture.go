@@ -70,12 +70,9 @@ func (j *judge) sortResults() {
 }
 
 // Passed reports whether the verdict may be repeated as PASSED: an allow for which
-// no rule failed, those that only watch included. A dry run passes nothing.
-func (d *Decision) Passed() bool { return d.passed(true) }
-
-func (d *Decision) passed(countAudit bool) bool {
-	if d.Core.Verdict != Allow || d.Annex.Posture.DryRun {
-		return false
-	}
-	return !countAudit || !slices.ContainsFunc(d.Core.Rules, func(r RuleResult) bool { return r.Failed > 0 })
+// no rule failed, those that only watch included (TRUST T15). A dry run passes
+// nothing.
+func (d *Decision) Passed() bool {
+	return d.Core.Verdict == Allow && !d.Annex.Posture.DryRun &&
+		!slices.ContainsFunc(d.Core.Rules, func(r RuleResult) bool { return r.Failed > 0 })
 }

@@ -1,0 +1,132 @@
+package scenario
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/countersign-dev/countersign/attest"
+)
+
+// Start is when every story begins. Each entry is logged a minute after the one before.
+var Start = time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+
+// Repository is the one that stories are about.
+const Repository = "example.com/org/repo"
+
+// keyring makes each key once, so that two tellings of a story have the same people.
+type keyring struct {
+	mu   sync.Mutex // guards keys
+	keys map[string]*attest.PrivateKey
+}
+
+var ring = keyring{keys: make(map[string]*attest.PrivateKey)}
+
+// Key is the private key of somebody: "alice", or "alice/phone" for another of hers.
+func Key(name string) *attest.PrivateKey {
+	ring.mu.Lock()
+	defer ring.mu.Unlock()
+	k := ring.keys[name]
+	if k == nil {
+		var err error
+		if k, err = attest.GenerateKey(); err != nil {
+			panic(err)
+		}
+		ring.keys[name] = k
+	}
+	return k
+}
+
+// One is an entry of people.yaml.
+type one struct {
+	section, id, rest string
+	keys              []string
+	until             string // of the keys
+}
+
+// cast is everybody that a story may name. Strangers are those who are not here.
+var cast = []one{
+	{section: "people", id: "alice", rest: "level: junior, teams: [core], emails: [alice@example.com], accounts: [{forge: example.com, id: \"1\", login: al}]", keys: []string{"alice", "alice/phone"}},
+	{section: "people", id: "bob", rest: "level: mid, teams: [core], emails: [bob@example.com], accounts: [{forge: example.com, id: \"2\", login: bo}]", keys: []string{"bob"}},
+	{section: "people", id: "carol", rest: "level: senior, teams: [core], emails: [carol@example.com]", keys: []string{"carol"}},
+	{section: "people", id: "frank", rest: "level: mid, teams: [web], emails: [frank@example.com]", keys: []string{"frank"}},
+	{section: "people", id: "dave", rest: "level: staff, teams: [core], emails: [dave@example.com]", keys: []string{"dave"}},
+	{section: "people", id: "erin", rest: "level: staff, teams: [core], emails: [erin@example.com]", keys: []string{"erin"}},
+	{section: "people", id: "gone", rest: "level: senior, until: 2026-03-02T10:30:00Z", keys: []string{"gone"}},
+	{section: "people", id: "oldkey", rest: "level: senior", keys: []string{"oldkey"}, until: "2026-03-02T10:30:00Z"},
+	{section: "agents", id: "claude", rest: "operator: alice, emails: [claude@agents.example.com]", keys: []string{"claude"}},
+	{section: "agents", id: "robin", rest: "operator: bob, emails: [robin@agents.example.com]", keys: []string{"robin"}},
+	{section: "agents", id: "rover", rest: "emails: [rover@agents.example.com]", keys: []string{"rover"}},
+	{section: "services", id: "ci", rest: "may: [change, admission, authorship, risk, revocation]", keys: []string{"ci"}},
+	{section: "services", id: "ci2", rest: "may: [change, admission, authorship, risk]", keys: []string{"ci2"}},
+	{section: "services", id: "builder", rest: "may: [release, slsa-provenance, deployment]", keys: []string{"builder"}},
+	{section: "services", id: "builder2", rest: "may: [release]", keys: []string{"builder2"}},
+	{section: "services", id: "both", rest: "may: [change, admission, release]", keys: []string{"both"}},
+	{section: "services", id: "gate", rest: "may: [deployment]", keys: []string{"gate"}},
+	{section: "services", id: "forge", rest: "forge: true, emails: [forge@example.com]", keys: []string{"forge"}},
+}
+
+// people writes people.yaml. change edits the entries, for an auditor's own roster.
+func people(change map[string]string) string {
+	var b strings.Builder
+	b.WriteString("owners: [dave, erin]\n")
+	section := ""
+	for _, p := range cast {
+		if change[p.id] == "drop" {
+			continue
+		}
+		if p.section != section {
+			section = p.section
+			fmt.Fprintf(&b, "%s:\n", section)
+		}
+		fmt.Fprintf(&b, "  - id: %s\n", p.id)
+		from := "2026-01-01T00:00:00Z"
+		if f, ok := strings.CutPrefix(change[p.id], "from="); ok {
+			from = f
+		}
+		fmt.Fprintf(&b, "    from: %s\n", from)
+		rest := p.rest
+		if may, ok := strings.CutPrefix(change[p.id], "may="); ok {
+			rest = "may: [" + may + "]"
+		}
+		for _, field := range splitFields(rest) {
+			fmt.Fprintf(&b, "    %s\n", field)
+		}
+		b.WriteString("    keys:\n")
+		for i, k := range p.keys {
+			if to, ok := strings.CutPrefix(change[p.id], "key="); ok {
+				k = to
+			}
+			fmt.Fprintf(&b, "      - name: k%d\n        from: 2026-01-01T00:00:00Z\n", i)
+			if p.until != "" {
+				fmt.Fprintf(&b, "        until: %s\n", p.until)
+			}
+			b.WriteString("        publicKey: |\n")
+			for line := range strings.Lines(string(Key(k).Public().PEM())) {
+				b.WriteString("          " + line)
+			}
+		}
+	}
+	return b.String()
+}
+
+// splitFields splits at the commas that are outside of brackets.
+func splitFields(s string) []string {
+	var out []string
+	depth, from := 0, 0
+	for i := range s {
+		switch s[i] {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		case ',':
+			if depth == 0 {
+				out = append(out, strings.TrimSpace(s[from:i]))
+				from = i + 1
+			}
+		}
+	}
+	return append(out, strings.TrimSpace(s[from:]))
+}

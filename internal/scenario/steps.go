@@ -1,0 +1,254 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+)
+
+// do enacts one step that is logged, or that moves the clock.
+func (t *teller) do(s *step) error {
+	now := attest.At(t.log.Clock)
+	switch s.verb {
+	case "commit", "push", "squash", "merge", "baseline", "auditor", "unsafe":
+		return nil
+	case "wait":
+		d, err := time.ParseDuration(s.arg(0))
+		t.log.Clock = t.log.Clock.Add(d)
+		return err
+	case "ask":
+		t.ask = *s
+		return nil
+	case "again":
+		was := t.statements[s.arg(0)]
+		return t.write(s, was.st, was.key)
+	case "garbage":
+		return t.garbage(s.arg(0))
+	case "change":
+		return t.change(s)
+	case "admit":
+		return t.admit(s, now)
+	case "approve", "reject", "withdraw":
+		return t.review(s, now)
+	case "authorship":
+		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Authorship{
+			Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: number(s.arg(1))}, Origin: attest.Origin(s.arg(2)),
+			HumanOperator: s.opt("operator", ""), Agents: agents(s.opts["tool"]), DeclaredBy: principal(s.arg(0)), DeclaredAt: now,
+		})
+	case "risk":
+		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Risk{
+			Repository: Repository, Change: attest.ChangeRef{ID: number(s.arg(1))}, Tier: s.arg(2), Classifier: attest.Classifier{ID: "tool"}, AssessedAt: now,
+		})
+	case "release":
+		return t.sign(s, s.opt("by", "builder"), artifact(s), &attest.Release{
+			Repository: s.opt("repo", Repository), Name: s.opt("name", "v1"), To: string(t.id(s.arg(0))), ReleasedAt: now,
+		})
+	case "slsa":
+		return t.provenance(s)
+	case "revoke":
+		return t.revoke(s)
+	case "allow":
+		return t.allow(s, now)
+	case "noise":
+		return t.sign(s, s.opt("by", "stranger"), t.about(s.arg(0)), &attest.Foreign{PredicateType: "https://example.com/noise/v1", Raw: jsontext.Value("{}")})
+	}
+	return fmt.Errorf("unknown verb")
+}
+
+// principal is who a key belongs to.
+func principal(key string) string {
+	id, _, _ := strings.Cut(key, "/")
+	return id
+}
+
+func agents(tool string) []attest.Agent {
+	if tool == "" {
+		return nil
+	}
+	return []attest.Agent{{Tool: tool}}
+}
+
+func artifact(s *step) []attest.Subject {
+	return []attest.Subject{
+		{Name: "other", Digest: map[string]string{"sha256": attest.DigestOf([]byte("other")).String()}},
+		{Name: s.opt("artifact", "a"), Digest: map[string]string{"sha256": attest.DigestOf([]byte(s.opt("artifact", "a"))).String()}},
+	}
+}
+
+// about is the subject of a commit: its id and its tree.
+func (t *teller) about(label string) []attest.Subject {
+	d := map[string]string{"gitCommit": string(t.id(label))}
+	if c, err := t.history.repo.Commit(context.Background(), t.id(label)); err == nil {
+		d["gitTree"] = string(c.Tree)
+	}
+	return []attest.Subject{{Digest: d}}
+}
+
+func (t *teller) sign(s *step, who string, subjects []attest.Subject, p attest.Predicate) error {
+	return t.write(s, &attest.Statement{Subjects: subjects, Predicate: p}, Key(who))
+}
+
+func (t *teller) write(s *step, st *attest.Statement, key *attest.PrivateKey) error {
+	index, err := t.log.Append(st, key)
+	if s.name != "" {
+		t.names[s.name] = index
+		t.statements[s.name] = signed{st, key}
+	}
+	return err
+}
+
+func (t *teller) change(s *step) error {
+	head := t.id(s.arg(0))
+	base, err := t.history.mergeBase(head, t.id(s.opt("with", t.mainBelow(s.arg(0)))))
+	if err != nil {
+		return err
+	}
+	if b := s.opt("base", ""); b != "" {
+		base = t.id(b)
+	}
+	c, err := t.history.change(base, head)
+	if err != nil {
+		return err
+	}
+	blob, paths := c.blob, slices.Clone(c.paths)
+	if s.has("omit") {
+		paths = slices.DeleteFunc(paths, func(p string) bool { return p == s.opts["omit"] })
+	}
+	if s.has("empty") {
+		blob = nil
+	}
+	return t.sign(s, s.opt("by", "ci"), t.about(s.arg(0)), &attest.Change{
+		Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: s.opt("id", number(s.arg(0)))}, TargetRef: s.opt("target", "refs/heads/main"),
+		Base: string(base), Head: string(head), Objects: blob, Paths: paths, OpenedBy: s.opt("opener", ""),
+	})
+}
+
+// mainBelow is the commit that the squash or merge of a head was put on; the base
+// when it was not merged.
+func (t *teller) mainBelow(head string) string {
+	for _, c := range t.history.commits {
+		if c.head == head {
+			return c.parents[0]
+		}
+	}
+	return "base"
+}
+
+func (t *teller) admit(s *step, now attest.Time) error {
+	merged := t.id(s.arg(0))
+	c := t.history.byLabel[s.arg(0)]
+	head := s.opt("head", c.head)
+	p := &attest.Admission{
+		Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: s.opt("id", number(s.arg(0)))}, TargetRef: s.opt("target", "refs/heads/main"),
+		Merged: string(merged), Binding: attest.BindingUnverifiable, GitVersion: t.history.repo.Version(), MergedBy: s.opt("mergedby", ""), AdmittedAt: now,
+	}
+	for _, parent := range c.parents {
+		p.Parents = append(p.Parents, string(t.id(parent)))
+	}
+	reach := gitfacts.ID("")
+	if head != "" && head != "none" {
+		p.ReviewedHead = string(t.id(head))
+		o, err := t.history.bind(merged, t.id(head))
+		if err != nil {
+			return err
+		}
+		p.Binding, p.ReplayClean, p.ResidualPaths, p.Strategy = o.Binding, o.ReplayClean, o.ResidualPaths, o.Strategy
+		if reach, err = t.history.mergeBase(t.id(c.parents[0]), t.id(head)); err != nil {
+			return err
+		}
+	}
+	if b := s.opt("binding", ""); b != "" {
+		p.Binding, p.ReplayClean = attest.Binding(b), b == "identity" || b == "replay"
+	}
+	facts, err := t.history.admitted(merged, reach)
+	if err != nil {
+		return err
+	}
+	if p.Paths = facts.paths; !s.has("empty") {
+		p.Objects = facts.blob
+	}
+	return t.sign(s, s.opt("by", "ci"), t.about(s.arg(0)), p)
+}
+
+func (t *teller) review(s *step, now attest.Time) error {
+	subjects := t.about(s.arg(1))
+	if tree := s.opt("tree", ""); tree != "" {
+		subjects[0].Digest["gitTree"] = t.about(tree)[0].Digest["gitTree"]
+	}
+	return t.sign(s, s.arg(0), subjects, &attest.Approval{
+		Decision: map[string]attest.ApprovalDecision{"approve": attest.Approved, "reject": attest.Rejected, "withdraw": attest.Withdrawn}[s.verb],
+		Reviewer: s.opt("as", principal(s.arg(0))), Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: s.opt("id", number(s.arg(1)))},
+		TargetRef: s.opt("target", "refs/heads/main"), Scope: attest.Scope{Environments: strings.Split(s.opt("env", "production,staging"), ",")}, ApprovedAt: now,
+	})
+}
+
+func (t *teller) provenance(s *step) error {
+	deps := `{"buildDefinition":{"buildType":"https://example.com/build","resolvedDependencies":[`
+	for i, label := range strings.Split(s.arg(0), ",") {
+		if i > 0 {
+			deps += ","
+		}
+		deps += fmt.Sprintf(`{"uri":"git+https://%s","digest":{"gitCommit":%q}}`, s.opt("repo", Repository), t.id(label))
+	}
+	raw := jsontext.Value(deps + `]},"runDetails":{"builder":{"id":"https://example.com/builder"}}}`)
+	return t.sign(s, s.opt("by", "builder"), artifact(s), &attest.Foreign{PredicateType: attest.TypeSLSAProvenance, Raw: raw})
+}
+
+func (t *teller) revoke(s *step) error {
+	var what attest.Revoked
+	switch {
+	case s.has("entry"):
+		st, err := t.statements[s.opts["entry"]].st.Marshal()
+		if err != nil {
+			return err
+		}
+		what = attest.Revoked{Kind: attest.RevokedStatement, Digest: attest.DigestOf(st).String()}
+	case s.has("key"):
+		what = attest.Revoked{Kind: attest.RevokedKey, Digest: Key(s.opts["key"]).Public().ID().String()}
+	default:
+		what = attest.Revoked{Kind: attest.RevokedPerson, Person: s.opts["person"]}
+	}
+	r := &attest.Revocation{Revokes: []attest.Revoked{what}, Reason: "mistake", By: principal(s.arg(0))}
+	if s.has("from") { // the time of a named entry, moved
+		d, err := time.ParseDuration(s.opt("plus", "0s"))
+		if err != nil {
+			return err
+		}
+		at := attest.At(t.log.entries[t.names[s.opts["from"]]].at.Add(d))
+		r.EffectiveFrom = &at
+	}
+	subject := what.Digest
+	if subject == "" {
+		subject = attest.DigestOf([]byte(what.Person)).String()
+	}
+	return t.sign(s, s.arg(0), []attest.Subject{{Digest: map[string]string{"sha256": subject}}}, r)
+}
+
+func (t *teller) allow(s *step, now attest.Time) error {
+	to := string(t.id(s.arg(0)))
+	return t.sign(s, s.opt("by", "service"), []attest.Subject{{Digest: map[string]string{"gitCommit": to}}}, &attest.Decision{
+		Repository: s.opt("repo", Repository), Environment: s.opt("env", "production"), Verdict: s.opt("verdict", "allow"), To: to,
+		DecidedAt: now, ExpiresAt: now, Core: jsontext.Value("{}"), Annex: jsontext.Value("{}"),
+	})
+}
+
+// garbage logs negative evidence that nobody can read.
+func (t *teller) garbage(who string) error {
+	b, err := attest.SignPayload([]byte(`{"revokes":`), Key(who))
+	if err != nil {
+		return err
+	}
+	body, err := b.Marshal()
+	if err != nil {
+		return err
+	}
+	_, err = t.log.Put(attest.Logged{Leaf: attest.Leaf(b, Key(who).Public()), Body: body, Negative: true, Stamp: b.Signature})
+	return err
+}

@@ -1,0 +1,274 @@
+// Package scenario tells stories for tests: real keys, a real git repository, a
+// real log in memory, and people who write, review and merge. A story is a few
+// lines of text, one step a line:
+//
+//	commit h1 alice src/a.go      alice's branch: one commit on top of main
+//	squash m1 of=h1               the forge merges it into main
+//	change h1                     ci attests what a reviewer sees
+//	authorship alice h1 human     alice says that she wrote it
+//	approve bob h1
+//	admit m1                      ci attests the merge, replayed with git
+//	release m1                    builder says that artifact "a" comes from m1
+//	ask                           may artifact "a" go to production?
+//
+// A step may have a name ("ok: approve bob h1") that later steps use, and options
+// ("approve bob h1 env=staging"). A line that starts with "-" is only told in the
+// attack, one that starts with "+" only in its twin. Each statement is logged a
+// minute after the one before.
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// Story is a text, and the rules that it is judged by (the `rules:` of a
+// policy.yaml, indented by two; empty: one person approves everything).
+type Story struct {
+	Text  string
+	Rules string
+}
+
+// Twin says which of the two tellings of a story is told.
+type Twin bool
+
+// The attack has the lines with "-", the twin those with "+".
+const (
+	Attack   Twin = false
+	Harmless Twin = true
+)
+
+// Told is a story that was told, ready to be judged.
+type Told struct {
+	Set      *policy.Set
+	Log      *Log
+	Verifier *verify.Verifier
+	Input    policy.Input // with what was gathered
+	Err      error        // of gathering
+	IDs      map[string]gitfacts.ID
+}
+
+const defaultRules = `
+  - id: reviewed
+    title: Somebody else approves every change
+    require:
+      approvals: [{count: 1}]
+    remedy: Ask somebody who did not write the change.
+`
+
+const domains = `domains:
+  - {name: docs, tier: low, paths: ["docs/**", "**/*.md"]}
+  - {name: source, tier: medium, paths: ["src/**"]}
+  - {name: core, tier: high, paths: ["src/core/**"]}
+`
+
+// Tell tells a story.
+func Tell(s Story, twin Twin) (*Told, error) {
+	repositories.mu.Lock()
+	defer repositories.mu.Unlock()
+	t := &teller{log: NewLog(), names: make(map[string]uint64), auditor: make(map[string]string), baseline: "base", ask: step{}, statements: make(map[string]signed)}
+	steps, err := parse(s.Text, twin)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.layOut(steps); err != nil {
+		return nil, err
+	}
+	if err := t.enact(s, steps); err != nil {
+		return nil, err
+	}
+	return t.judge()
+}
+
+// step is one line.
+type step struct {
+	line int
+	name string
+	verb string
+	args []string
+	opts map[string]string
+}
+
+func (s *step) arg(i int) string {
+	if i < len(s.args) {
+		return s.args[i]
+	}
+	return ""
+}
+
+// opt is an option, or what it is when it is not given.
+func (s *step) opt(name, otherwise string) string {
+	if v, ok := s.opts[name]; ok {
+		return strings.ReplaceAll(v, "_", " ")
+	}
+	return otherwise
+}
+
+func (s *step) has(flag string) bool {
+	_, ok := s.opts[flag]
+	return ok
+}
+
+func parse(text string, twin Twin) ([]step, error) {
+	var out []step
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == '-' && twin == Harmless || line[0] == '+' && twin == Attack {
+			continue
+		}
+		s := step{line: n, opts: make(map[string]string)}
+		for i, f := range strings.Fields(strings.TrimLeft(line, "+- ")) {
+			name, value, isOpt := strings.Cut(f, "=")
+			switch {
+			case i == 0 && strings.HasSuffix(f, ":"):
+				s.name = strings.TrimSuffix(f, ":")
+			case s.verb == "":
+				s.verb = f
+			case isOpt:
+				s.opts[name] = value
+			default:
+				s.args = append(s.args, f)
+			}
+		}
+		if s.verb == "" {
+			return nil, fmt.Errorf("line %d: no verb", n)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// teller tells one story.
+type teller struct {
+	log        *Log
+	history    *history
+	names      map[string]uint64
+	statements map[string]signed
+	auditor    map[string]string // changes of the judge's own roster
+	baseline   string
+	unsafe     bool
+	set        *policy.Set // as it is judged by
+	trust      *verify.Trust
+	verifier   *verify.Verifier
+	ask        step
+}
+
+type signed struct {
+	st  *attest.Statement
+	key *attest.PrivateKey
+}
+
+// files of a policy set.
+func (t *teller) files(rules string, auditor map[string]string) attest.PolicyFiles {
+	var baselines string
+	if t.baseline != "none" {
+		baselines = "baselines:\n"
+		for _, env := range []string{"staging", "production"} {
+			baselines += fmt.Sprintf("  - {repository: %s, environment: %s, commit: %s, reason: where the record begins}\n", Repository, env, t.history.ids[t.baseline])
+		}
+	}
+	if rules == "" {
+		rules = defaultRules
+	}
+	return attest.PolicyFiles{
+		Policy: "name: story\nversion: 1\nlevels: [junior, mid, senior, staff]\ntiers: [low, medium, high, critical]\n" +
+			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]}\n" +
+			"validFor: 15m\n" + baselines + "rules:\n" + strings.TrimLeft(rules, "\n"),
+		People:  people(auditor),
+		Domains: domains,
+	}
+}
+
+// enact logs the genesis and then every statement.
+func (t *teller) enact(s Story, steps []step) error {
+	for _, st := range steps {
+		switch st.verb {
+		case "baseline":
+			t.baseline = st.arg(0)
+		case "auditor":
+			t.auditor[st.arg(0)] = st.arg(1)
+			for k, v := range st.opts {
+				t.auditor[st.arg(0)] = k + "=" + v
+			}
+		case "unsafe":
+			t.unsafe = true
+		}
+	}
+	set, err := policy.ParseSet(t.files(s.Rules, nil))
+	if err != nil {
+		return err
+	}
+	t.set = set
+	if len(t.auditor) > 0 {
+		if t.set, err = policy.ParseSet(t.files(s.Rules, t.auditor)); err != nil {
+			return err
+		}
+	}
+	if t.trust, err = t.log.Trust(set.Digest()); err != nil {
+		return err
+	}
+	t.trust.UnsafeSingleOwner = t.unsafe
+	if t.verifier, err = verify.New(verify.Config{Trust: t.trust, Roster: set.Roster, Workers: 1}); err != nil {
+		return err
+	}
+	genesis := &attest.Statement{
+		Subjects:  []attest.Subject{{Digest: map[string]string{"sha256": set.Digest().String()}}},
+		Predicate: &attest.Policy{Name: set.Name, Version: set.Version, Files: set.Files(), PublishedAt: attest.At(Start)},
+	}
+	for _, owner := range []string{"dave", "erin"} {
+		if _, err := t.log.Append(genesis, Key(owner)); err != nil {
+			return err
+		}
+	}
+	t.ask = step{verb: "ask", opts: map[string]string{}}
+	for i := range steps {
+		if err := t.do(&steps[i]); err != nil {
+			return fmt.Errorf("line %d: %s: %w", steps[i].line, steps[i].verb, err)
+		}
+	}
+	return nil
+}
+
+// judge gathers what the asking gate would.
+func (t *teller) judge() (*Told, error) {
+	a := &t.ask
+	req := policy.Request{Repository: a.opt("repo", Repository), Environment: a.opt("env", "production"), Nonce: "n-1"}
+	if c := a.opt("commit", ""); c != "" {
+		req.Commit = t.id(c)
+	}
+	if art := a.opt("artifact", "a"); art != "none" {
+		d := attest.DigestOf([]byte(art))
+		req.Artifact = &d
+	}
+	after, err := time.ParseDuration(a.opt("after", "1m"))
+	if err != nil {
+		return nil, err
+	}
+	told := &Told{Set: t.set, Log: t.log, Verifier: t.verifier, IDs: t.history.ids}
+	told.Input = policy.Input{Set: t.set, Trust: t.trust, Request: req, Now: t.log.Clock.Add(after)}
+	var baselines []gitfacts.ID
+	for _, b := range t.set.Baselines {
+		baselines = append(baselines, gitfacts.ID(b.Commit))
+	}
+	told.Input.Gathered, told.Err = verify.Gather(context.Background(), t.log, t.verifier, verify.Request{
+		Artifact: req.Artifact, Commit: req.Commit, Repository: req.Repository, Environment: req.Environment, Baselines: baselines,
+	})
+	return told, nil
+}
+
+// id is the commit of a label, or the text itself.
+func (t *teller) id(label string) gitfacts.ID {
+	if id, ok := t.history.ids[label]; ok {
+		return id
+	}
+	return gitfacts.ID(label)
+}
