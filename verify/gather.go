@@ -157,40 +157,42 @@ func sourceOf(e *Evidence) (repository string, commit gitfacts.ID, clear, ok boo
 // reviews finds what speaks of the reviewed heads of the range, and of the
 // changes by their ids, so that reviews of older heads are seen too.
 func (g *gatherer) reviews() error {
-	var heads, changes []string
-	for _, step := range g.out.Range {
-		for _, e := range step.Evidence {
-			repository, id, head := reviewOf(e)
-			if repository != g.out.Request.Repository {
-				continue
-			}
-			if head != "" {
-				heads = append(heads, attest.SubjectKey("gitCommit", head))
-			}
-			if id != "" {
-				changes = append(changes, attest.ChangeKey(repository, id))
-			}
-		}
-	}
-	if err := g.find(slices.Concat(heads, changes)...); err != nil {
+	if err := g.find(g.pending...); err != nil {
 		return err
 	}
 	// A head may be known under another id than its admission gives.
-	var more []string
-	for _, key := range heads {
+	for _, key := range g.heads {
 		for _, e := range g.of(key) {
 			if repository, id, _ := reviewOf(e); repository == g.out.Request.Repository && id != "" {
-				more = append(more, attest.ChangeKey(repository, id))
+				g.changes = append(g.changes, attest.ChangeKey(repository, id))
 			}
 		}
 	}
-	if err := g.find(more...); err != nil {
+	if err := g.find(g.changes...); err != nil {
 		return err
 	}
-	for _, key := range slices.Concat(heads, changes, more) {
+	for _, key := range slices.Concat(g.heads, g.changes) {
 		g.use(key)
 	}
 	return nil
+}
+
+// noteReviews notes the keys under which the reviews of a step are.
+func (g *gatherer) noteReviews(step Step) {
+	for _, e := range step.Evidence {
+		repository, id, head := reviewOf(e)
+		if repository != g.out.Request.Repository {
+			continue
+		}
+		if head != "" {
+			key := attest.SubjectKey("gitCommit", head)
+			g.heads, g.pending = append(g.heads, key), append(g.pending, key)
+		}
+		if id != "" {
+			key := attest.ChangeKey(repository, id)
+			g.changes, g.pending = append(g.changes, key), append(g.pending, key)
+		}
+	}
 }
 
 // reviewOf reads which change a statement is about, and for an admission, which

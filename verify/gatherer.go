@@ -52,6 +52,9 @@ type gatherer struct {
 	answers map[string][]uint64
 	opened  map[uint64]outcome
 	used    map[uint64]bool
+	heads   []string // keys of the reviewed heads of the range, and
+	changes []string // of its changes
+	pending []string // those of both that were not asked yet
 	out     *Gathered
 }
 
@@ -64,13 +67,14 @@ type outcome struct {
 // find asks for keys, opens every entry under them that is not open yet, and
 // learns the commits that they prove.
 func (g *gatherer) find(keys ...string) error {
-	slices.Sort(keys)
 	var ask []string
-	for _, k := range slices.Compact(keys) {
+	for _, k := range keys {
 		if _, asked := g.answers[k]; !asked {
 			ask = append(ask, k)
 		}
 	}
+	slices.Sort(ask)
+	ask = slices.Compact(ask)
 	found := make([][]uint64, len(ask))
 	err := parallel(g.v.workers, len(ask), func(i int) (err error) {
 		found[i], err = g.src.Find(g.ctx, ask[i])

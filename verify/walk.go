@@ -23,9 +23,12 @@ func (g *gatherer) walk() error {
 	for id := out.To; ; {
 		key := attest.SubjectKey("gitCommit", string(id))
 		if _, asked := g.answers[key]; !asked {
-			if err := g.find(g.ahead(id)...); err != nil {
+			// The reviews of what was found so far come along, so that there is
+			// work for everybody.
+			if err := g.find(append(g.ahead(id), g.pending...)...); err != nil {
 				return err
 			}
+			g.pending = nil
 		}
 		if id != out.To && g.isStart(id, key) {
 			out.From = id
@@ -35,6 +38,7 @@ func (g *gatherer) walk() error {
 		if out.Range = append(out.Range, step); len(out.Range) > MaxWalk {
 			return &LimitError{fmt.Sprintf("no start within %d commits below %s", MaxWalk, short(out.To)), MaxWalk}
 		}
+		g.noteReviews(step)
 		if step.Commit == nil || len(step.Commit.Parents) == 0 {
 			break
 		}
