@@ -110,7 +110,7 @@ start() {
 # ids FROM..TO lists the ids of the changes in a range, on one line.
 ids() { git -C litestream log --first-parent --reverse --format=%s "$1" | sed -n 's/.*(#\([0-9]*\))$/\1/p' | tr '\n' ' '; }
 # ids_by AUTHOR FROM..TO lists those that one person wrote.
-ids_by() { git -C litestream log --first-parent --reverse --author="$1" --format=%s "$2" | sed -n 's/.*(#\([0-9]*\))$/\1/p' | tr '\n' ' '; }
+ids_by() { git -C litestream log --first-parent --reverse --author="$1" --format=%s "${@:2}" | sed -n 's/.*(#\([0-9]*\))$/\1/p' | tr '\n' ' '; }
 archive() { run git -C litestream archive --format=tar -o "../litestream-${1#v}.tar" "$1"; }
 
 release_one() {
@@ -120,14 +120,18 @@ release_one() {
   run countersign attest release litestream-0.5.8.tar --repo litestream --repository $REPOSITORY --from v0.5.7 --to v0.5.8 --key keys/builder.pem
   say "A gate asks. It has a token, so the verdict is logged; it has the trust folder, so it believes nobody:"
   export COUNTERSIGN_TOKEN; COUNTERSIGN_TOKEN=$(cat gate.token)
-  ends 1 countersign verify litestream-0.5.8.tar --environment production --trust trust
+  ends 1 countersign verify litestream-0.5.8.tar --environment staging --trust trust
 }
 
+# authorships RANGE: each author says, under their own key, what wrote
+# their changes: AI where the commits say so, a human where they do not.
 authorships() {
-  local range=$1 a
+  local range=$1 a list
   for a in dev-6a45df dev-9f384c dev-401fb9; do
-    local list; list=$(ids_by $a "$range")
+    list=$(ids_by $a "$range" --grep=noreply@anthropic.com)
     [ -z "$list" ] || quiet countersign attest authorship $list --origin ai --agent claude --repository $REPOSITORY --key keys/$a.pem
+    list=$(ids_by $a "$range" --grep=noreply@anthropic.com --invert-grep)
+    [ -z "$list" ] || quiet countersign attest authorship $list --origin human --repository $REPOSITORY --key keys/$a.pem
   done
 }
 
@@ -140,10 +144,10 @@ release_two() {
   run countersign approve 1145 --repository $REPOSITORY --environment production --key keys/dev-9f384c.pem --yes
   say "Then comes another commit. CI attests the heads of all 28 changes as they are reviewed:"
   run countersign attest range $range --changes-only --repo litestream --repository $REPOSITORY --heads "$HEADS" --key keys/ci.pem
-  say "The authors say under their own keys what wrote the code (shown for one):"
+  say "The authors say under their own keys what wrote the code: 25 times AI, 3 times a human (shown for one):"
   authorships $range
-  run countersign attest authorship 1026 --origin ai --agent claude --repository $REPOSITORY --key keys/dev-c2e475.pem
-  quiet countersign attest authorship 1026 --origin ai --agent claude --repository $REPOSITORY --key keys/dev-6ae108.pem
+  run countersign attest authorship 1026 --origin human --repository $REPOSITORY --key keys/dev-c2e475.pem
+  quiet countersign attest authorship 1026 --origin human --repository $REPOSITORY --key keys/dev-6ae108.pem
   say "The author of 1145 approves it, and so does the agent. Both are put on record:"
   run countersign approve 1145 --repository $REPOSITORY --environment production --key keys/dev-6a45df.pem --yes
   run countersign approve 1145 --repository $REPOSITORY --environment production --key keys/claude.pem --yes
@@ -154,7 +158,7 @@ release_two() {
   run countersign attest range $range --admissions-only --repo litestream --repository $REPOSITORY --heads "$HEADS" --key keys/ci.pem
   archive v0.5.9
   run countersign attest release litestream-0.5.9.tar --repo litestream --repository $REPOSITORY --from v0.5.8 --to v0.5.9 --key keys/builder.pem
-  run countersign log checkpoint --out before.checkpoint
+  run countersign log checkpoint --trust trust --out before.checkpoint
   ends 0 countersign verify litestream-0.5.9.tar --environment production --trust trust --repo litestream --out verdict.json
 }
 
@@ -190,12 +194,12 @@ lying() {
 auditor() {
   chapter "6  An auditor, without the ledger"
   run countersign pack litestream-0.5.9.tar --environment production --out v0.5.9.pack
-  run countersign log consistency --from before.checkpoint --out consistency.proof --to-out after.checkpoint
+  run countersign log inclusion 187 --trust trust --out inclusion.json
+  run countersign log consistency before.checkpoint --trust trust --out consistency.json
   say "The ledger is stopped. What follows needs the files, and the trust folder:"
   stop
   ends 0 countersign verify litestream-0.5.9.tar --environment production --pack v0.5.9.pack --trust trust
-  run countersign log receipt verdict.json --trust trust
-  run countersign log consistency --from before.checkpoint --to after.checkpoint --proof consistency.proof --trust trust
+  run countersign log verify verdict.json inclusion.json before.checkpoint consistency.json --trust trust
   say "One byte of the pack is flipped:"
   cp v0.5.9.pack flipped.pack
   local at=$(( $(stat -c %s flipped.pack 2>/dev/null || stat -f %z flipped.pack) / 2 )) byte
