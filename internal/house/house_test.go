@@ -76,7 +76,7 @@ func sources(t *testing.T) []source {
 		}
 		rel, _ := filepath.Rel(root, p)
 		rel = filepath.ToSlash(rel)
-		if d.IsDir() && rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin") {
+		if d.IsDir() && rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || rel == "bin" || rel == "demo") {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(rel, ".go") {
