@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -53,11 +54,23 @@ func (b *Bundle) PAE() []byte { return PAE(PayloadType, b.Payload) }
 // PAE encodes a payload and its type.
 func PAE(payloadType string, payload []byte) []byte {
 	out := make([]byte, 0, len(payload)+len(payloadType)+40)
+	return append(appendPAEHeader(out, payloadType, len(payload)), payload...)
+}
+
+func appendPAEHeader(out []byte, payloadType string, size int) []byte {
 	out = append(out, "DSSEv1 "...)
 	out = strconv.AppendInt(out, int64(len(payloadType)), 10)
 	out = append(append(append(out, ' '), payloadType...), ' ')
-	out = strconv.AppendInt(out, int64(len(payload)), 10)
-	return append(append(out, ' '), payload...)
+	return append(strconv.AppendInt(out, int64(size), 10), ' ')
+}
+
+// PAEDigest is the SHA-256 of PAE, without building it.
+func (b *Bundle) PAEDigest() Digest {
+	var header [128]byte
+	h := sha256.New()
+	h.Write(appendPAEHeader(header[:0], PayloadType, len(b.Payload)))
+	h.Write(b.Payload)
+	return Digest(h.Sum(nil))
 }
 
 // Digest is the SHA-256 of the payload.

@@ -2,7 +2,6 @@ package attest
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
 	"slices"
 )
@@ -25,7 +24,7 @@ const (
 // Leaf is the log entry of a bundle: a pure function of it and its key, so that
 // a verifier can build it again. Nothing else (no time, no policy) is in it.
 func Leaf(b *Bundle, key *PublicKey) []byte {
-	sum := sha256.Sum256(b.PAE())
+	sum := b.PAEDigest()
 	return leafOf(sum[:], b.Signature, key.SPKI())
 }
 

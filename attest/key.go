@@ -85,8 +85,12 @@ var ErrSignature = errors.New("signature does not verify")
 
 // Verify checks an ASN.1 ECDSA signature over SHA-256 of message.
 func (k *PublicKey) Verify(message, signature []byte) error {
-	sum := sha256.Sum256(message)
-	if len(signature) > 80 || !ecdsa.VerifyASN1(k.key, sum[:], signature) {
+	return k.VerifyDigest(sha256.Sum256(message), signature)
+}
+
+// VerifyDigest is Verify for a message whose SHA-256 the caller computed.
+func (k *PublicKey) VerifyDigest(message Digest, signature []byte) error {
+	if len(signature) > 80 || !ecdsa.VerifyASN1(k.key, message[:], signature) {
 		return ErrSignature
 	}
 	return nil

@@ -66,13 +66,13 @@ func (v *Verifier) checkFresh(it *item) *Refusal {
 // checkOffered finds the key that made the signature: the one that the hint
 // names, or, as a hint is no more than that, one of the first few of the roster.
 func (v *Verifier) checkOffered(it *item) *Refusal {
-	pae := it.bundle.PAE()
+	sum := it.bundle.PAEDigest()
 	if id, ok := hinted(it.bundle.Hint); ok {
 		key, known := v.keys[id]
 		if !known {
 			return refuse(UntrustedKey, "key %x, which the bundle names, is nobody's in the roster", id)
 		}
-		if err := key.Verify(pae, it.bundle.Signature); err != nil {
+		if err := key.VerifyDigest(sum, it.bundle.Signature); err != nil {
 			return refuse(BadSignature, "%v with the key that the bundle names", err)
 		}
 		it.key = key
@@ -84,7 +84,7 @@ func (v *Verifier) checkOffered(it *item) *Refusal {
 			if tried++; tried > maxGuesses {
 				return refuse(UntrustedKey, "the bundle names no key (publicKey.hint), and none of the first %d of the roster signed it", maxGuesses)
 			}
-			if key := v.keys[k.ID]; key.Verify(pae, it.bundle.Signature) == nil {
+			if key := v.keys[k.ID]; key.VerifyDigest(sum, it.bundle.Signature) == nil {
 				it.key = key
 				return nil
 			}

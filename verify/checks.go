@@ -90,7 +90,8 @@ func corrupt(k Kind, format string, args ...any) *Refusal {
 }
 
 // checkFormat reads leaf and bundle, and requires the leaf to be exactly what
-// the bundle's own is: a leaf is a pure function of the bundle and its key.
+// the bundle's own is: a leaf is a pure function of the bundle and its key, and
+// one that parses prints the same bytes, so its parts are all there is to compare.
 func (v *Verifier) checkFormat(it *item) *Refusal {
 	var err error
 	if it.leaf, err = attest.ParseLeaf(it.sealed.Leaf); err != nil {
@@ -102,7 +103,7 @@ func (v *Verifier) checkFormat(it *item) *Refusal {
 	if it.key, err = v.publicKey(it.leaf.SPKI); err != nil {
 		return corrupt(Kind(attest.FaultOf(err)), "%v", err)
 	}
-	if !bytes.Equal(attest.Leaf(it.bundle, it.key), it.sealed.Leaf) {
+	if it.leaf.Digest != it.bundle.PAEDigest() || !bytes.Equal(it.leaf.Signature, it.bundle.Signature) || !bytes.Equal(it.leaf.SPKI, it.key.SPKI()) {
 		return corrupt(NotLogged, "the leaf at this index is of another bundle")
 	}
 	return nil
@@ -127,8 +128,10 @@ func (v *Verifier) checkSubject(it *item) *Refusal {
 	return nil
 }
 
+// checkSignature verifies over the digest of exactly these bytes, which
+// checkFormat computed.
 func (v *Verifier) checkSignature(it *item) *Refusal {
-	if err := it.key.Verify(it.bundle.PAE(), it.bundle.Signature); err != nil {
+	if err := it.key.VerifyDigest(it.leaf.Digest, it.bundle.Signature); err != nil {
 		return corrupt(BadSignature, "%v", err)
 	}
 	return nil
