@@ -187,11 +187,3 @@ func (n *notary) file(name string, content []byte) string {
 	}
 	return path
 }
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := history(); err == nil {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
-}
