@@ -38,6 +38,7 @@ const (
 	checkTarget        check = "target"            // and this branch
 	checkScope         check = "scope"             // and this environment
 	checkLatest        check = "latest"            // a reviewer's latest word
+	checkOlder         check = "older"             // and not one that was signed before it
 	checkVeto          check = "veto"              // a rejection denies
 	checkRevoked       check = "revoked"           // what was taken back gives no credit
 	checkRevoker       check = "revoker"           // only by who may
@@ -64,7 +65,7 @@ var checks = [...]check{
 	checkEnvironment, checkClock, checkViewAge, checkNegative, checkSigner, checkSignerTime, checkMay, checkSameStatement,
 	checkRepository, checkOneSource, checkRoles, checkStartScope, checkStartBelow, checkAdmitted, checkAgree, checkBase,
 	checkReplay, checkReplayProof, checkBinding, checkSubjectTree, checkReviewer, checkHuman, checkSelf, checkCommitter, checkCoAuthor,
-	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkVeto, checkRevoked,
+	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkOlder, checkVeto, checkRevoked,
 	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
 	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable,
 }

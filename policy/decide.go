@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -156,11 +157,15 @@ func (j *judge) checkView() {
 // rejected it, and it cannot be read: it might be about this. What the keys of
 // strangers signed takes nothing away.
 func (j *judge) checkNegatives() {
+	first := uint64(math.MaxUint64)
 	for i := range j.in.Gathered.Negative {
 		n := &j.in.Gathered.Negative[i]
 		if j.on(checkNegative) && n.Unreadable() && !j.isStranger(n.Refusal) {
-			j.deny(NegativeUnreadable, "entry %d takes something back or rejects it, and cannot be read", n.Link.Index)
+			first = min(first, n.Link.Index)
 		}
+	}
+	if first < math.MaxUint64 {
+		j.deny(NegativeUnreadable, "entry %d takes something back or rejects it, and cannot be read", first)
 	}
 }
 

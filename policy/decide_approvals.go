@@ -38,6 +38,9 @@ func (j *judge) hear(m *merge, s *authors) heard {
 		switch {
 		case !spoke:
 			order = append(order, it.by.ID)
+		case j.on(checkOlder) && heldBack(it, old):
+			j.ignore(it, Superseded, m.change, "%s signed it before what they said in entry %d, and it was logged after", it.by.ID, old.Index())
+			continue
 		case j.on(checkLatest):
 			j.ignore(old, Superseded, m.change, "%s said something else later, in entry %d", it.by.ID, it.Index())
 		case decision(old) == attest.Approved:
@@ -50,6 +53,16 @@ func (j *judge) hear(m *merge, s *authors) heard {
 	}
 	slices.SortFunc(w.approvals, func(a, b voice) int { return cmp.Compare(a.Index(), b.Index()) })
 	return w
+}
+
+// heldBack reports whether an approval was signed before a rejection or withdrawal
+// of the same person that the log has before it: somebody kept it, or logged it
+// once more where the first entry is not shown. Here the claimed time counts,
+// since it is the person's own and only takes credit away.
+func heldBack(approval, before item) bool {
+	a := approval.Statement().Predicate.(*attest.Approval)
+	b := before.Statement().Predicate.(*attest.Approval)
+	return !a.Negative() && b.Negative() && a.ApprovedAt.Before(b.ApprovedAt.Time)
 }
 
 // count files one reviewer's latest word.

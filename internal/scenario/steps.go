@@ -77,7 +77,7 @@ func agents(tool string) []attest.Agent {
 
 func artifact(s *step) []attest.Subject {
 	return []attest.Subject{
-		{Name: "other", Digest: map[string]string{"sha256": attest.DigestOf([]byte("other")).String()}},
+		{Name: "first", Digest: map[string]string{"sha256": attest.DigestOf([]byte(s.opt("first", "other"))).String()}},
 		{Name: s.opt("artifact", "a"), Digest: map[string]string{"sha256": attest.DigestOf([]byte(s.opt("artifact", "a"))).String()}},
 	}
 }
@@ -179,6 +179,13 @@ func (t *teller) admit(s *step, now attest.Time) error {
 
 func (t *teller) review(s *step, now attest.Time) error {
 	subjects := t.about(s.arg(1))
+	if s.has("at") {
+		d, err := time.ParseDuration(s.opts["at"])
+		if err != nil {
+			return err
+		}
+		now = attest.At(now.Add(d))
+	}
 	if tree := s.opt("tree", ""); tree != "" {
 		subjects[0].Digest["gitTree"] = t.about(tree)[0].Digest["gitTree"]
 	}
