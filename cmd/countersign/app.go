@@ -158,3 +158,11 @@ func (a *app) green(s string) string { return a.paint("32;1", s) }
 func (a *app) red(s string) string   { return a.paint("31;1", s) }
 func (a *app) faint(s string) string { return a.paint("2", s) }
 func (a *app) bold(s string) string  { return a.paint("1", s) }
+
+// plural counts things: "1 change", "28 changes".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

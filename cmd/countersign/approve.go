@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ head and these environments; a push after it needs a new one.`,
 	}
 	f.flags(c)
 	fl := c.Flags()
-	fl.StringVar(&f.repository, "repository", "", "repository id, host/path (needed)")
+	fl.StringVar(&f.repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "repository id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringSliceVar(&f.environments, "environment", nil, "environments that this is for (needed)")
 	fl.StringVar(&f.head, "head", "", "another head than the newest")
 	fl.StringVar(&f.decision, "decision", string(attest.Approved), "approved, rejected or withdrawn")
@@ -115,7 +116,7 @@ func (a *app) approveOne(ctx context.Context, set *policy.Set, me *roster.Princi
 			ApprovedAt: attest.At(a.now()), Comment: f.comment, ReviewLink: f.link,
 		},
 	}
-	what := fmt.Sprintf("%s %s of %s at %.12s", me.ID, f.decision, ch.change.Change.ID, ch.change.Head)
+	what := fmt.Sprintf("%s %s %s at %.12s", me.ID, f.decision, ch.change.Change.ID, ch.change.Head)
 	return a.logStatement(ctx, st, what, f.signing)
 }
 
@@ -139,7 +140,7 @@ func (a *app) showChange(set *policy.Set, ch *found) {
 			}
 		}
 	}
-	a.printf("  written  by %s, in %d commits\n", strings.Join(names, ", "), len(ch.facts.Commits))
+	a.printf("  written  by %s, in %s\n", strings.Join(names, ", "), plural(len(ch.facts.Commits), "commit"))
 	tools := map[string]bool{}
 	for _, s := range gitfacts.DefaultSigns().Signs(ch.facts.Commits) {
 		tools[s.Tool] = true

@@ -66,7 +66,7 @@ func newAttestChange(a *app) *cobra.Command {
 	f.flags(c)
 	fl := c.Flags()
 	fl.StringVar(&repo, "repo", ".", "git repository to read")
-	fl.StringVar(&repository, "repository", "", "its id, host/path (needed)")
+	fl.StringVar(&repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "its id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringVar(&head, "head", "HEAD", "the reviewed head")
 	fl.StringVar(&target, "target", "origin/HEAD", "revision of the branch that it goes to")
 	fl.StringVar(&base, "base", "", "merge base (default: found from --target)")
@@ -107,7 +107,7 @@ authenticates you as an author. Only the author's own word "human" is believed;
 		},
 	}
 	f.flags(c)
-	c.Flags().StringVar(&repository, "repository", "", "repository id, host/path (needed)")
+	c.Flags().StringVar(&repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "repository id, host/path (COUNTERSIGN_REPOSITORY)")
 	c.Flags().StringVar(&head, "head", "", "another head than the newest")
 	c.Flags().StringVar(&origin, "origin", "", "human, ai, mixed or unknown (needed)")
 	c.Flags().StringArrayVar(&agents, "agent", nil, "tool, or tool:model, that wrote code")
@@ -185,7 +185,7 @@ itself; what is attested can raise it, never lower it.`,
 		},
 	}
 	f.flags(c)
-	c.Flags().StringVar(&repository, "repository", "", "repository id, host/path (needed)")
+	c.Flags().StringVar(&repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "repository id, host/path (COUNTERSIGN_REPOSITORY)")
 	c.Flags().StringVar(&tier, "tier", "", "tier of the policy (needed)")
 	c.Flags().StringVar(&reason, "reason", "", "why")
 	c.Flags().StringVar(&classifier, "classifier", "person", "what assessed it")
@@ -237,7 +237,7 @@ func newAttestRelease(a *app) *cobra.Command {
 	f.flags(c)
 	fl := c.Flags()
 	fl.StringVar(&repo, "repo", ".", "git repository to read")
-	fl.StringVar(&repository, "repository", "", "its id, host/path (needed)")
+	fl.StringVar(&repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "its id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringVar(&name, "name", "", "name of the release (default: --to)")
 	fl.StringVar(&to, "to", "", "commit or tag that was built (needed)")
 	fl.StringVar(&from, "from", "", "where the release begins; a hint, the verifier finds it itself")

@@ -13,6 +13,7 @@ import (
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/verify"
 )
 
 // Exit codes. A gate treats everything but exitYes as a refusal.
@@ -110,4 +111,18 @@ func classifyRPC(e *connect.Error) (int, string) {
 		text += "; try again in " + after + " s"
 	}
 	return exitBroken, text
+}
+
+// classifyEvidence gives an exit code to what can be wrong with evidence.
+func classifyEvidence(err error) error {
+	var split *verify.SplitView
+	var rollback *verify.Rollback
+	if errors.As(err, &split) || errors.As(err, &rollback) {
+		return lied("%v", err)
+	}
+	var own *exitError
+	if errors.As(err, &own) {
+		return err
+	}
+	return broken("the evidence does not hold: %v", err)
 }

@@ -47,7 +47,7 @@ so that approvals are in the log before what they approve is admitted.`,
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.repo, "repo", ".", "git repository to read")
-	fl.StringVar(&f.repository, "repository", "", "its id, host/path (needed)")
+	fl.StringVar(&f.repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "its id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringVar(&f.heads, "heads", "", "where reviewed heads are, such as refs/pull/{id}/head; without it every commit counts as unreviewed")
 	fl.StringVar(&f.targetRef, "target-ref", "refs/heads/main", "branch that the changes went to")
 	fl.StringVar(&f.changeID, "change-id", `\(#(\d+)\)$`, "regular expression whose first group is the change's id in the first line of a message")

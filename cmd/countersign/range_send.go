@@ -148,7 +148,7 @@ func (r *rangeRun) report(arg string, took time.Duration) error {
 	for _, x := range r.commits {
 		r.printf("%s\n", r.line(x))
 	}
-	r.printf("\n%s %s: %d commits, %d statements, ", r.flags.repository, arg, len(r.commits), len(letters))
+	r.printf("\n%s %s: %s, %s, ", r.flags.repository, arg, plural(len(r.commits), "commit"), plural(len(letters), "statement"))
 	if r.flags.offline {
 		r.printf("signed into %s\n", r.flags.outbox)
 		return nil

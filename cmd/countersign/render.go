@@ -50,7 +50,7 @@ func headline(c *policy.Core) string {
 	}
 	text := fmt.Sprintf("%s of %s to %s", what, c.Repository, c.Environment)
 	if len(c.Changes) > 0 {
-		text += fmt.Sprintf(": %d changes, %d with AI, since %.8s (%s)", len(c.Changes), ai, c.From, c.FromBecause)
+		text += fmt.Sprintf(": %s, %d with AI, since %.8s (%s)", plural(len(c.Changes), "change"), ai, c.From, c.FromBecause)
 	}
 	return text
 }

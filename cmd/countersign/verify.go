@@ -258,4 +258,3 @@ func (a *app) sayChecked(j *judgement) {
 		a.printf("%s\n", j.nota)
 	}
 }
-

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -34,7 +35,7 @@ var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers",
 func (s *settings) bind(c *cobra.Command) {
 	s.flags(c)
 	f := c.Flags()
-	f.StringVar(&s.listen, "listen", "127.0.0.1:7391", "address to listen on")
+	f.StringVar(&s.listen, "listen", cmp.Or(os.Getenv("COUNTERSIGN_LISTEN"), "127.0.0.1:7391"), "address to listen on (COUNTERSIGN_LISTEN)")
 	f.StringToStringVar(&s.gates, "gate", nil, "gate of the roster and the file of its token, as ID=FILE")
 	f.StringArrayVar(&s.readers, "reader", nil, "file of a token that may read")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "certificate chain, PEM")

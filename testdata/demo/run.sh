@@ -12,9 +12,8 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 DEMO=${COUNTERSIGN_DEMO_DIR:-$ROOT/demo}
 LISTEN=${COUNTERSIGN_DEMO_LISTEN:-127.0.0.1:7391}
-REPOSITORY=github.com/benbjohnson/litestream
 HEADS='refs/pull/{id}/head'
-export PATH="$ROOT/bin:$PATH" COUNTERSIGN_SERVER="http://$LISTEN" COUNTERSIGN_REPOSITORY=$REPOSITORY
+export PATH="$ROOT/bin:$PATH" COUNTERSIGN_SERVER="http://$LISTEN" COUNTERSIGN_REPOSITORY=github.com/benbjohnson/litestream
 
 bold='' dim='' off=''
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; fi
@@ -69,6 +68,7 @@ setup() {
 
 begin() {
   chapter "1  A ledger, and the policy that it begins with"
+  say "In the environment: COUNTERSIGN_SERVER=$COUNTERSIGN_SERVER COUNTERSIGN_REPOSITORY=$COUNTERSIGN_REPOSITORY"
   say "Keys for people, an agent and services (made alike for $(echo $PEOPLE | sed 's/:[a-z]*//g') $OTHERS):"
   run countersign keygen --out keys/dev-9f384c.pem
   local p args=()
@@ -115,9 +115,9 @@ archive() { run git -C litestream archive --format=tar -o "../litestream-${1#v}.
 
 release_one() {
   chapter "2  Release one, v0.5.8, went the old way: no approvals on record"
-  run countersign attest range v0.5.7..v0.5.8 --repo litestream --repository $REPOSITORY --heads "$HEADS" --key keys/ci.pem
+  run countersign attest range v0.5.7..v0.5.8 --repo litestream --heads "$HEADS" --key keys/ci.pem
   archive v0.5.8
-  run countersign attest release litestream-0.5.8.tar --repo litestream --repository $REPOSITORY --from v0.5.7 --to v0.5.8 --key keys/builder.pem
+  run countersign attest release litestream-0.5.8.tar --repo litestream --from v0.5.7 --to v0.5.8 --key keys/builder.pem
   say "A gate asks. It has a token, so the verdict is logged; it has the trust folder, so it believes nobody:"
   export COUNTERSIGN_TOKEN; COUNTERSIGN_TOKEN=$(cat gate.token)
   ends 1 countersign verify litestream-0.5.8.tar --environment staging --trust trust
@@ -129,9 +129,9 @@ authorships() {
   local range=$1 a list
   for a in dev-6a45df dev-9f384c dev-401fb9; do
     list=$(ids_by $a "$range" --grep=noreply@anthropic.com)
-    [ -z "$list" ] || quiet countersign attest authorship $list --origin ai --agent claude --repository $REPOSITORY --key keys/$a.pem
+    [ -z "$list" ] || quiet countersign attest authorship $list --origin ai --agent claude --key keys/$a.pem
     list=$(ids_by $a "$range" --grep=noreply@anthropic.com --invert-grep)
-    [ -z "$list" ] || quiet countersign attest authorship $list --origin human --repository $REPOSITORY --key keys/$a.pem
+    [ -z "$list" ] || quiet countersign attest authorship $list --origin human --key keys/$a.pem
   done
 }
 
@@ -140,24 +140,24 @@ release_two() {
   local range=v0.5.8..v0.5.9 all
   all=$(ids $range)
   say "Change 1145 is pushed with one commit; CI attests that head, and dev-9f384c approves it:"
-  run countersign attest change 1145 --repo litestream --repository $REPOSITORY --head refs/pull/1145/head~1 --target v0.5.9~1 --key keys/ci.pem
-  run countersign approve 1145 --repository $REPOSITORY --environment production --key keys/dev-9f384c.pem --yes
+  run countersign attest change 1145 --repo litestream --head refs/pull/1145/head~1 --target v0.5.9~1 --key keys/ci.pem
+  run countersign approve 1145 --environment production --key keys/dev-9f384c.pem --yes
   say "Then comes another commit. CI attests the heads of all 28 changes as they are reviewed:"
-  run countersign attest range $range --changes-only --repo litestream --repository $REPOSITORY --heads "$HEADS" --key keys/ci.pem
+  run countersign attest range $range --changes-only --repo litestream --heads "$HEADS" --key keys/ci.pem
   say "The authors say under their own keys what wrote the code: 25 times AI, 3 times a human (shown for one):"
   authorships $range
-  run countersign attest authorship 1026 --origin human --repository $REPOSITORY --key keys/dev-c2e475.pem
-  quiet countersign attest authorship 1026 --origin human --repository $REPOSITORY --key keys/dev-6ae108.pem
+  run countersign attest authorship 1026 --origin human --key keys/dev-c2e475.pem
+  quiet countersign attest authorship 1026 --origin human --key keys/dev-6ae108.pem
   say "The author of 1145 approves it, and so does the agent. Both are put on record:"
-  run countersign approve 1145 --repository $REPOSITORY --environment production --key keys/dev-6a45df.pem --yes
-  run countersign approve 1145 --repository $REPOSITORY --environment production --key keys/claude.pem --yes
+  run countersign approve 1145 --environment production --key keys/dev-6a45df.pem --yes
+  run countersign approve 1145 --environment production --key keys/claude.pem --yes
   say "dev-ea3d90 and dev-6ac6e5 review everything:"
-  run countersign approve $all --repository $REPOSITORY --environment production --key keys/dev-ea3d90.pem --yes
-  quiet countersign approve $all --repository $REPOSITORY --environment production --key keys/dev-6ac6e5.pem --yes
+  run countersign approve $all --environment production --key keys/dev-ea3d90.pem --yes
+  quiet countersign approve $all --environment production --key keys/dev-6ac6e5.pem --yes
   say "The merges are admitted, and the artifact is released:"
-  run countersign attest range $range --admissions-only --repo litestream --repository $REPOSITORY --heads "$HEADS" --key keys/ci.pem
+  run countersign attest range $range --admissions-only --repo litestream --heads "$HEADS" --key keys/ci.pem
   archive v0.5.9
-  run countersign attest release litestream-0.5.9.tar --repo litestream --repository $REPOSITORY --from v0.5.8 --to v0.5.9 --key keys/builder.pem
+  run countersign attest release litestream-0.5.9.tar --repo litestream --from v0.5.8 --to v0.5.9 --key keys/builder.pem
   run countersign log checkpoint --trust trust --out before.checkpoint
   ends 0 countersign verify litestream-0.5.9.tar --environment production --trust trust --repo litestream --out verdict.json
 }
@@ -168,8 +168,8 @@ late() {
   all=$(ids $range)
   authorships $range
   say "dev-ea3d90 and dev-6ac6e5 approve what was merged long ago:"
-  quiet countersign approve $all --repository $REPOSITORY --environment production,staging --key keys/dev-ea3d90.pem --yes
-  run countersign approve $all --repository $REPOSITORY --environment production,staging --key keys/dev-6ac6e5.pem --yes
+  quiet countersign approve $all --environment production,staging --key keys/dev-ea3d90.pem --yes
+  run countersign approve $all --environment production,staging --key keys/dev-6ac6e5.pem --yes
   say "Staging wants approvals before the release goes out. They are there, and shown as late:"
   ends 0 countersign verify litestream-0.5.8.tar --environment staging --trust trust
   say "Production wants them before the merge. No approval can mend that now:"
@@ -180,14 +180,14 @@ lying() {
   chapter "5  A CI job that lies"
   say "It takes a path out of what it says about change 1145, and signs that:"
   typed countersign attest change 1145 --print … '|' sed 's#"s3/replica_client.go",##' '>' lie.json
-  countersign attest change 1145 --repo litestream --repository $REPOSITORY --head refs/pull/1145/head --target v0.5.9~1 --print |
+  countersign attest change 1145 --repo litestream --head refs/pull/1145/head --target v0.5.9~1 --print |
     sed 's#"s3/replica_client.go",##' > lie.json
   ends 2 countersign attest statement lie.json --key keys/ci.pem
   say "It attests only the last commit of main, and releases from there, as if the ones before did not exist:"
   git -C litestream tag -f v0.5.10-rc1 "$(git -C litestream rev-list --first-parent --reverse v0.5.9..HEAD | sed -n 3p)" >/dev/null
-  run countersign attest range v0.5.10-rc1~1..v0.5.10-rc1 --repo litestream --repository $REPOSITORY --heads "$HEADS" --missing-heads --key keys/ci.pem
+  run countersign attest range v0.5.10-rc1~1..v0.5.10-rc1 --repo litestream --heads "$HEADS" --missing-heads --key keys/ci.pem
   archive v0.5.10-rc1
-  run countersign attest release litestream-0.5.10-rc1.tar --repo litestream --repository $REPOSITORY --from v0.5.10-rc1~1 --to v0.5.10-rc1 --key keys/builder.pem
+  run countersign attest release litestream-0.5.10-rc1.tar --repo litestream --from v0.5.10-rc1~1 --to v0.5.10-rc1 --key keys/builder.pem
   ends 1 countersign verify litestream-0.5.10-rc1.tar --environment production --trust trust
 }
 
