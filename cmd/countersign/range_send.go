@@ -145,6 +145,7 @@ func (r *rangeRun) report(arg string, took time.Duration) error {
 			Already    int       `json:"already"` // of those logged, before this run
 		}{r.flags.repository, arg, r.commits, len(letters), logged, already})
 	}
+	r.printf("%s\n", r.faint(fmt.Sprintf(rangeColumns, "CHANGE", "HEAD", "BOUND", "PATHS", "AI", "TITLE")))
 	for _, x := range r.commits {
 		r.printf("%s\n", r.line(x))
 	}
@@ -161,22 +162,25 @@ func (r *rangeRun) report(arg string, took time.Duration) error {
 	return nil
 }
 
+const rangeColumns = "%-12s  %-12s  %-12s  %-9s  %-8s  %s"
+
 // line is one commit for people.
 func (r *rangeRun) line(x *ranged) string {
-	id, head, paths := x.Change, "unreviewed", "1 path"
+	id, head, paths := x.Change, "unreviewed", plural(x.Paths, "path")
 	if id == x.Commit {
 		id = id[:12]
 	}
 	if x.Head != "" {
 		head = x.Head[:12]
 	}
-	if x.Paths != 1 {
-		paths = fmt.Sprintf("%d paths", x.Paths)
+	bound := x.Binding
+	if x.admission == nil {
+		bound = "not merged"
 	}
 	if x.Claimed {
 		paths += ", claimed: too large to prove"
 	}
-	return fmt.Sprintf("%-12s  %-12s  %-12s  %-9s  %-8s  %s", id, head, x.Binding, paths, strings.Join(x.Tools, ","), r.faint(printable(x.Title, 60)))
+	return fmt.Sprintf(rangeColumns, id, head, bound, paths, strings.Join(x.Tools, ","), r.faint(printable(x.Title, 60)))
 }
 
 // toolsOf lists the AI tools that commits name, sorted.
