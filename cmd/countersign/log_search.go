@@ -59,6 +59,11 @@ func (a *app) logSearch(ctx context.Context, q *countersignv1.SearchRequest, lim
 	if limit < 1 {
 		return wrong("--limit %d: must be 1 or more", limit)
 	}
+	if q.Repository != "" {
+		if err := attest.ParseRepository(q.Repository); err != nil {
+			return wrong("--repository: %v", err)
+		}
+	}
 	l, err := a.connect()
 	if err != nil {
 		return err

@@ -175,7 +175,7 @@ func (r *rangeRun) line(x *ranged) string {
 	}
 	bound := x.Binding
 	if x.admission == nil {
-		bound = "not merged"
+		bound = "-"
 	}
 	if x.Claimed {
 		paths += ", claimed: too large to prove"
