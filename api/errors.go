@@ -81,12 +81,10 @@ func (e *refusedBundle) Error() string {
 	return fmt.Sprintf("bundle %d of %d: %v", e.item+1, e.of, e.refusal)
 }
 
-// codeOf is the status of a refusal. Who is not permitted gets 403, what is too
-// large 413, whatever else is wrong with what was sent 400.
+// codeOf is the status of a kind. What is too large gets 413, whatever else is
+// wrong with what was sent 400.
 func codeOf(kind verify.Kind) connect.Code {
 	switch kind {
-	case verify.UntrustedKey, verify.KeyTime, verify.WrongScope:
-		return connect.CodePermissionDenied
 	case verify.TooLarge:
 		return connect.CodeResourceExhausted
 	case kindNotFound:
@@ -95,6 +93,20 @@ func codeOf(kind verify.Kind) connect.Code {
 		return connect.CodeUnauthenticated
 	}
 	return connect.CodeInvalidArgument
+}
+
+// codeOfRefusal is the status of a bundle that is not taken: 403 where it is in
+// order, and its signer not permitted.
+func codeOfRefusal(r *verify.Refusal) connect.Code {
+	switch r.Kind {
+	case verify.UntrustedKey, verify.KeyTime:
+		return connect.CodePermissionDenied
+	case verify.WrongScope:
+		if r.Check == "signer" {
+			return connect.CodePermissionDenied
+		}
+	}
+	return codeOf(r.Kind)
 }
 
 // describe says what an outsider may know of an error.
@@ -112,7 +124,7 @@ func describe(err error) problem {
 		return problem{code: codeOf(bad.kind), kind: bad.kind, message: bad.message}
 	case errors.As(err, &bundle):
 		r := bundle.refusal
-		return problem{code: codeOf(r.Kind), kind: r.Kind, check: r.Check, item: bundle.item, message: bundle.Error()}
+		return problem{code: codeOfRefusal(r), kind: r.Kind, check: r.Check, item: bundle.item, message: bundle.Error()}
 	case errors.As(err, &field):
 		kind := verify.Kind(field.Fault)
 		return problem{code: codeOf(kind), kind: kind, message: field.Error()}
