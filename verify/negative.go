@@ -103,15 +103,12 @@ func (v *Verifier) extend(ctx context.Context, src Source, view *LogView, old *c
 	if old != nil {
 		known = old.items
 	}
-	for i := range min(len(known), len(links)) {
-		if i == len(known)-1 || i == len(links)-1 { // the chain's hash covers those before
-			if known[i].Link != links[i] {
-				known = nil
-				break
-			}
-		}
+	// The last link that both have tells: the chain's head, which the caller
+	// compares, covers those before it.
+	if n := min(len(known), len(links)); n > 0 && known[n-1].Link != links[n-1] {
+		known, old = nil, nil
 	}
-	if old != nil && known != nil && len(links) <= len(known) {
+	if old != nil && len(links) <= len(known) {
 		return old, nil
 	}
 	items := make([]NegativeItem, len(links))
