@@ -21,7 +21,7 @@ import (
 
 // history is a clone of the real history, made once for all tests.
 var history = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "countersign-history-")
+	dir, err := sharedDir("history")
 	if err != nil {
 		return "", err
 	}

@@ -27,17 +27,32 @@ type cleaner struct{ m *testing.M }
 
 func (c cleaner) Run() int {
 	code := c.m.Run()
-	for _, made := range []func() (string, error){history, serverBinary} {
-		if dir, err := made(); err == nil {
-			os.RemoveAll(dir)
-		}
+	shared.Lock()
+	defer shared.Unlock()
+	for _, dir := range shared.dirs {
+		os.RemoveAll(dir)
 	}
 	return code
 }
 
+// shared are the folders that tests share; the mutex guards dirs.
+var shared struct {
+	sync.Mutex
+	dirs []string
+}
+
+// sharedDir makes a folder that is there until all tests are done.
+func sharedDir(name string) (string, error) {
+	dir, err := os.MkdirTemp("", "countersign-test-"+name+"-")
+	shared.Lock()
+	defer shared.Unlock()
+	shared.dirs = append(shared.dirs, dir)
+	return dir, err
+}
+
 // serverBinary builds countersignd once, into a folder of its own.
 var serverBinary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "countersignd-")
+	dir, err := sharedDir("server")
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +84,7 @@ func TestScripts(t *testing.T) {
 			env.Values[serverKey] = &server{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "office": cmdOffice, "merge": cmdMerge},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints},
 	})
 }
 
@@ -119,17 +134,10 @@ func cmdLedger(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func (s *server) start(ts *testscript.TestScript, flags []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := freeAddress(ts)
+	bin, err := serverBinary()
 	ts.Check(err)
-	addr := l.Addr().String()
-	ts.Check(l.Close())
-	path, err := exec.LookPath(filepath.Join(strings.SplitN(ts.Getenv("PATH"), string(os.PathListSeparator), 2)[0], "countersignd"))
-	if err != nil {
-		bin, berr := serverBinary()
-		ts.Check(berr)
-		path = filepath.Join(bin, "countersignd")
-	}
-	s.cmd = exec.Command(path, append([]string{"serve", "--data", "data", "--listen", addr}, flags...)...)
+	s.cmd = exec.Command(filepath.Join(bin, "countersignd"), append([]string{"serve", "--data", "data", "--listen", addr}, flags...)...)
 	s.cmd.Dir = ts.MkAbs(".")
 	log, err := os.Create(ts.MkAbs("server.log"))
 	ts.Check(err)
@@ -195,7 +203,7 @@ func cmdOffice(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("gate.token"), []byte("a-token-of-the-gate-in-this-test"), 0o600))
 }
 
-// office makes the repository, and the rules of a small policy that begins at
+// office makes the repository, with main at v1, and the rules of a small policy that begins at
 // its first commit.
 func office(ts *testscript.TestScript) {
 	git := func(args ...string) string {
