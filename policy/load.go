@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -261,9 +260,3 @@ func (s *Set) BaselinesOf(repository, environment string) []string {
 	}
 	return out
 }
-
-// levelRank is a level's place, lowest 0; -1 for a level that is not there.
-func (s *Set) levelRank(level string) int { return slices.Index(s.Levels, level) }
-
-// tierRank is a tier's place, lowest 0; -1 for a tier that is not there.
-func (s *Set) tierRank(tier string) int { return slices.Index(s.Tiers, tier) }

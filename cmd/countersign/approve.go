@@ -16,9 +16,9 @@ import (
 
 type approving struct {
 	signing
-	repository, head, decision, comment, link, targetRef, trust string
-	environments                                                []string
-	yes, alone                                                  bool // alone: one change only
+	repository, head, decision, comment, link, trust string
+	environments                                     []string
+	yes, alone                                       bool // alone: one change only
 }
 
 func newApprove(a *app) *cobra.Command {
