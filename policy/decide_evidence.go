@@ -33,9 +33,10 @@ type evidence struct {
 
 // readEvidence keeps, of everything that was gathered, what somebody may say, once.
 func (j *judge) readEvidence() {
+	perCommit := func() map[gitfacts.ID][]item { return make(map[gitfacts.ID][]item, len(j.in.Gathered.Range)) }
 	j.evidence = evidence{
-		changes: map[gitfacts.ID][]item{}, admissions: map[gitfacts.ID][]item{}, authorships: map[gitfacts.ID][]item{},
-		risks: map[gitfacts.ID][]item{}, approvals: map[gitfacts.ID][]item{}, byChange: map[string][]item{},
+		changes: perCommit(), admissions: perCommit(), authorships: perCommit(), risks: perCommit(), approvals: perCommit(),
+		byChange: make(map[string][]item, len(j.in.Gathered.Range)),
 	}
 	for _, e := range j.inOrder() {
 		if it, ok := j.accept(e); ok {
@@ -197,7 +198,8 @@ type citation struct {
 // cite records an item that counted.
 func (j *judge) cite(it item, role string) {
 	if j.cited == nil {
-		j.cited = make(map[citation]bool)
+		j.cited = make(map[citation]bool, len(j.in.Gathered.Evidence))
+		j.d.Core.Inputs = make([]Cited, 0, len(j.in.Gathered.Evidence))
 	}
 	c := citation{it.Index(), clean(role)}
 	if j.cited[c] {
@@ -211,12 +213,14 @@ func (j *judge) cite(it item, role string) {
 	j.d.Core.Inputs = append(j.d.Core.Inputs, Cited{Index: c.index, Type: it.Statement().Predicate.Type(), Digest: it.Digest().String(), Signer: signer, Role: c.role})
 }
 
+// maxText bounds text from outside, in bytes.
+const maxText = 1000
+
 // clean makes text from outside safe to print and to encode: valid UTF-8, no
 // control characters, of bounded length.
 func clean(s string) string {
-	const limit = 1000
-	if len(s) > limit {
-		s = s[:limit]
+	if len(s) > maxText {
+		s = s[:maxText]
 	}
 	plain := true
 	for i := 0; i < len(s) && plain; i++ {

@@ -47,7 +47,9 @@ func (j *judge) judgeChanges() {
 		studies = append(studies, st)
 		j.reach(c.ID, j.below)
 	}
+	j.d.Core.Changes = make([]ChangeResult, 0, len(studies))
 	for _, st := range studies {
+		st.result.Rules = make([]Finding, 0, len(j.in.Set.Rules)+1)
 		j.applyRules(st, &release)
 		j.d.Core.Changes = append(j.d.Core.Changes, st.result)
 	}

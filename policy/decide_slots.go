@@ -11,21 +11,21 @@ import (
 // A seat is one place of a slot: one person sits in it.
 type seat struct {
 	slot int // index of its slot
-	Slot
+	*Slot
 }
 
 // seatsOf lists the places that a rule wants filled. While an author is not
 // authenticated they may be anybody, an approver too: then one more distinct
 // person is needed (TRUST T5).
 func (j *judge) seatsOf(r *Require, s *authors) []seat {
-	var out []seat
-	for i, slot := range r.Slots {
-		for range slot.Count {
-			out = append(out, seat{i, slot})
+	out := make([]seat, 0, len(r.Slots)+1)
+	for i := range r.Slots {
+		for range r.Slots[i].Count {
+			out = append(out, seat{i, &r.Slots[i]})
 		}
 	}
 	if len(out) > 0 && !s.authenticated() && j.on(checkAuthenticated) {
-		out = append(out, seat{len(r.Slots), Slot{Count: 1}})
+		out = append(out, seat{len(r.Slots), &Slot{Count: 1}})
 	}
 	return out
 }

@@ -106,9 +106,8 @@ func compilePattern(s string) (pattern, error) {
 	return pattern{s, segments}, nil
 }
 
-func (p pattern) match(path string) bool {
-	return matchSegments(p.segments, strings.Split(path, "/"))
-}
+// match takes a path by its segments.
+func (p pattern) match(path []string) bool { return matchSegments(p.segments, path) }
 
 func matchSegments(pat, path []string) bool {
 	for len(pat) > 0 {
@@ -180,10 +179,11 @@ func (d *Domains) Classify(paths []gitfacts.Path) Class {
 			note(top, p.Path+": "+why)
 		}
 		rank, claimed := -1, false
+		segments := strings.Split(p.Path, "/")
 		for i := range d.list {
 			one := &d.list[i]
 			for _, pat := range one.patterns {
-				if !pat.match(p.Path) {
+				if !pat.match(segments) {
 					continue
 				}
 				claimed = true

@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/checker"
 	"github.com/google/cel-go/common/env"
+	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/ext"
 )
 
@@ -21,8 +23,6 @@ const maxExpression = 4096
 type Expression struct {
 	source  string
 	program cel.Program
-	tiers   map[string]int
-	levels  map[string]int
 }
 
 // Source is the expression as it was written.
@@ -78,10 +78,10 @@ func newExpressions(levels, tiers []string) (*expressions, error) {
 		cel.Variable("release", cel.ObjectType("policy.ReleaseVars")),
 		cel.Variable("environment", cel.StringType),
 	}
-	// Each word is a variable of its own, so that a misspelt one is an error at load.
+	// Each word is a constant of its own, so that a misspelt one is an error at load.
 	for prefix, m := range map[string]map[string]int{"levels": x.levels, "tiers": x.tiers} {
-		for word := range m {
-			opts = append(opts, cel.Variable(prefix+"."+word, cel.IntType))
+		for word, rank := range m {
+			opts = append(opts, cel.Constant(prefix+"."+word, cel.IntType, types.Int(rank)))
 		}
 	}
 	var err error
@@ -104,25 +104,61 @@ func (x *expressions) compile(source string) (*Expression, error) {
 	if ast.OutputType() != cel.BoolType {
 		return nil, fmt.Errorf("gives %s; it must give true or false", ast.OutputType())
 	}
-	program, err := x.env.Program(ast, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	// Counting costs as much as evaluating, so what cannot reach the limit is not counted.
+	if cost, err := x.env.EstimateCost(ast, sizes{}); err != nil || cost.Max >= costLimit {
+		opts = append(opts, cel.CostLimit(costLimit))
+	}
+	program, err := x.env.Program(ast, opts...)
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{source: source, program: program, tiers: x.tiers, levels: x.levels}, nil
+	return &Expression{source: source, program: program}, nil
 }
+
+// sizes bounds what an expression can see, for the estimate of its cost.
+type sizes struct{}
+
+// EstimateSize implements checker.CostEstimator.
+func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
+	if n.Type().Kind() == types.StringKind {
+		return &checker.SizeEstimate{Max: maxText}
+	}
+	return &checker.SizeEstimate{Max: 100_000}
+}
+
+// EstimateCallCost implements checker.CostEstimator: the built-in costs hold.
+func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+	return nil
+}
+
+// given is what one evaluation sees.
+type given struct {
+	change      *ChangeVars
+	release     *ReleaseVars
+	environment string
+}
+
+// ResolveName implements cel.Activation.
+func (g *given) ResolveName(name string) (any, bool) {
+	switch name {
+	case "change":
+		return g.change, true
+	case "release":
+		return g.release, true
+	case "environment":
+		return g.environment, true
+	}
+	return nil, false
+}
+
+// Parent implements cel.Activation.
+func (g *given) Parent() cel.Activation { return nil }
 
 // Eval runs the expression. An error (a division by zero, an index out of range,
 // too much work) is an error, and the rule that asked then denies.
 func (e *Expression) Eval(change *ChangeVars, release *ReleaseVars, environment string) (bool, error) {
-	vars := make(map[string]any, 3+len(e.tiers)+len(e.levels))
-	vars["change"], vars["release"], vars["environment"] = change, release, environment
-	for w, rank := range e.tiers {
-		vars["tiers."+w] = rank
-	}
-	for w, rank := range e.levels {
-		vars["levels."+w] = rank
-	}
-	out, _, err := e.program.Eval(vars)
+	out, _, err := e.program.Eval(&given{change, release, environment})
 	if err != nil {
 		return false, fmt.Errorf("evaluate %.80q: %w", e.source, err)
 	}
