@@ -167,7 +167,7 @@ func (f *fixture) open(s setup) {
 	}
 	serving, stopServing := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(serving, listener, nil, 5*time.Second) }()
+	go func() { served <- server.Serve(serving, listener, nil, 10*time.Second) }()
 	stopped := false
 	f.stop = func() {
 		if stopped {
