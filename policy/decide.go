@@ -123,7 +123,11 @@ func (j *judge) describe() {
 }
 
 func (j *judge) checkRequest() {
-	r, s := &j.in.Request, j.in.Set
+	r, s, g := &j.in.Request, j.in.Set, &j.in.Gathered.Request
+	if g.Repository != r.Repository || g.Environment != r.Environment || g.Commit != r.Commit ||
+		(g.Artifact == nil) != (r.Artifact == nil) || g.Artifact != nil && *g.Artifact != *r.Artifact {
+		j.deny(verify.SubjectMismatch, "the evidence was gathered for another request")
+	}
 	i := slices.IndexFunc(s.Environments, func(e Environment) bool { return e.Name == r.Environment })
 	if i >= 0 {
 		j.env = s.Environments[i]

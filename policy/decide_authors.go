@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
@@ -50,10 +51,18 @@ func (s *authors) add(who string) *author {
 }
 
 // authorsOf collects the author set from the commits of the review and of the merge.
-func (j *judge) authorsOf(m *merge, commits []*gitfacts.Commit, complete bool) *authors {
+//
+// Where a forge made the merged commit out of the review and nothing else, it wrote
+// the author line too, and nobody else can sign there: then that line only adds,
+// and who made the content is said by the commits of the review.
+func (j *judge) authorsOf(m *merge, commits []*gitfacts.Commit, complete bool, binding attest.Binding) *authors {
 	s := &authors{byWho: make(map[string]*author), agents: make(map[string]bool), incomplete: !complete}
 	for _, c := range commits {
-		j.addGit(s, c.Author, c, false)
+		made := c
+		if c.ID == m.ID && m.ID != m.head && accepts(nil, binding) && j.byForge(c) {
+			made = nil
+		}
+		j.addGit(s, c.Author, made, false)
 		if j.on(checkCommitter) {
 			j.addGit(s, c.Committer, c, true)
 		}
@@ -80,6 +89,12 @@ func (j *judge) authorsOf(m *merge, commits []*gitfacts.Commit, complete bool) *
 	j.authenticate(s, m)
 	slices.SortFunc(s.list, func(a, b *author) int { return strings.Compare(a.who, b.who) })
 	return s
+}
+
+// byForge reports whether a forge of the roster committed.
+func (j *judge) byForge(c *gitfacts.Commit) bool {
+	pr, ok := j.in.Set.Roster.ByEmail(c.Committer.Email)
+	return ok && pr.Kind == roster.Service && pr.Forge
 }
 
 // addGit adds a name that git records. made is the commit when the person made
@@ -145,8 +160,9 @@ func (j *judge) authenticate(s *authors, m *merge) {
 		if len(a.made) == 0 {
 			a.verified = true
 		}
-		if !a.verified {
-			a.verified = !slices.ContainsFunc(a.made, func(c *gitfacts.Commit) bool { return !j.signedBy(c, a, m) })
+		if !a.verified && len(m.admissions) > 0 {
+			at := m.admissions[0].Time()
+			a.verified = !slices.ContainsFunc(a.made, func(c *gitfacts.Commit) bool { return !j.signedBy(c, a, at) })
 		}
 	}
 }
@@ -163,8 +179,8 @@ func (j *judge) ownAuthorships(m *merge) []item {
 // signedBy reports whether a commit carries an SSH signature by a key of the
 // author, or of the person who runs the agent. The key must have been valid when
 // the log first heard of the merge.
-func (j *judge) signedBy(c *gitfacts.Commit, a *author, m *merge) bool {
-	if c == nil || c.Signature == "" || len(m.admissions) == 0 {
+func (j *judge) signedBy(c *gitfacts.Commit, a *author, at time.Time) bool {
+	if c == nil || c.Signature == "" {
 		return false
 	}
 	spki, err := c.SSHSigner()
@@ -175,7 +191,6 @@ func (j *judge) signedBy(c *gitfacts.Commit, a *author, m *merge) bool {
 	if !ok || a.principal == nil || pr != a.principal && pr.ID != a.principal.Operator {
 		return false
 	}
-	at := m.admissions[0].Time()
 	return pr.Holds(at) && key.Holds(at) && !j.revokedKey(pr, key)
 }
 

@@ -75,7 +75,7 @@ func (j *judge) study(c *gitfacts.Commit) *study {
 	}
 	st.binding, st.unbound = j.bind(m, review)
 	commits := union(merged.commits, review.commits)
-	st.authors = *j.authorsOf(m, commits, merged.closed && review.closed)
+	st.authors = *j.authorsOf(m, commits, merged.closed && review.closed, st.binding)
 	origin := j.originOf(m, &st.authors, commits, name)
 	j.classify(st)
 	st.heard = j.hear(m, &st.authors)

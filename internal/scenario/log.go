@@ -156,7 +156,10 @@ func (l *Log) View(context.Context) (verify.LogView, error) {
 }
 
 // Find implements verify.Source.
-func (l *Log) Find(_ context.Context, key string) ([]uint64, error) { return l.keys[key], nil }
+func (l *Log) Find(_ context.Context, key string) ([]uint64, error) {
+	indexes := l.keys[key]
+	return indexes[:min(len(indexes), verify.FindLimit(key))], nil
+}
 
 // Entry implements verify.Source.
 func (l *Log) Entry(ctx context.Context, index uint64) (verify.Sealed, error) {

@@ -73,7 +73,7 @@ const domains = `domains:
 func Tell(s Story, twin Twin) (*Told, error) {
 	repositories.mu.Lock()
 	defer repositories.mu.Unlock()
-	t := &teller{log: NewLog(), names: make(map[string]uint64), auditor: make(map[string]string), baseline: "base", ask: step{}, statements: make(map[string]signed)}
+	t := &teller{log: NewLog(), names: make(map[string]uint64), auditor: make(map[string]string), baseline: "base", places: []string{"staging", "production"}, ask: step{}, statements: make(map[string]signed)}
 	steps, err := parse(s.Text, twin)
 	if err != nil {
 		return nil, err
@@ -155,6 +155,7 @@ type teller struct {
 	statements map[string]signed
 	auditor    map[string]string // changes of the judge's own roster
 	baseline   string
+	places     []string // environments that it is for
 	unsafe     bool
 	set        *policy.Set // as it is judged by
 	trust      *verify.Trust
@@ -172,7 +173,7 @@ func (t *teller) files(rules string, auditor map[string]string) attest.PolicyFil
 	var baselines string
 	if t.baseline != "none" {
 		baselines = "baselines:\n"
-		for _, env := range []string{"staging", "production"} {
+		for _, env := range t.places {
 			baselines += fmt.Sprintf("  - {repository: %s, environment: %s, commit: %s, reason: where the record begins}\n", Repository, env, t.history.ids[t.baseline])
 		}
 	}
@@ -194,6 +195,9 @@ func (t *teller) enact(s Story, steps []step) error {
 		switch st.verb {
 		case "baseline":
 			t.baseline = st.arg(0)
+			if env := st.opt("env", ""); env != "" {
+				t.places = []string{env}
+			}
 		case "auditor":
 			t.auditor[st.arg(0)] = st.arg(1)
 			for k, v := range st.opts {
