@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/api/tsa"
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
@@ -80,20 +81,20 @@ func (d *daemon) create(ctx context.Context, f creating) error {
 			return wrong("%s is there already; a ledger is never overwritten", dir)
 		}
 	}
-	s, t, err := f.makeKeys(d, g)
-	if err != nil {
-		return err
-	}
-	if err := f.makeLog(ctx, d, s, g); err != nil {
+	_, missing := os.Stat(f.data)
+	t, err := f.make(ctx, d, g)
+	if err != nil { // leave nothing behind
+		err = errors.Join(err, os.RemoveAll(f.keys), os.RemoveAll(f.log()), os.RemoveAll(f.trust()))
+		if missing != nil {
+			err = errors.Join(err, os.Remove(f.data))
+		}
 		return err
 	}
 	dirs := []string{f.trust()}
 	if f.trustCopy != "" {
 		dirs = append(dirs, f.trustCopy)
-	}
-	for _, dir := range dirs {
-		if err := verify.WriteTrust(dir, t); err != nil {
-			return fmt.Errorf("write trust folder: %w", err)
+		if err := verify.WriteTrust(f.trustCopy, t); err != nil {
+			return fmt.Errorf("the ledger is created; its trust folder is %s: %w", f.trust(), err)
 		}
 	}
 	fmt.Fprintf(d.out, "log      %s\nkeys     %s (keep them to yourself; back them up apart from the log)\ntrust    %s (give it to whoever verifies)\ngenesis  %s version %d sha256:%s, owned by %v\n",
@@ -102,6 +103,19 @@ func (d *daemon) create(ctx context.Context, f creating) error {
 		fmt.Fprintln(d.out, "UNSAFE   one owner is enough, and every verdict will say so")
 	}
 	return nil
+}
+
+// make makes the keys and the log, and at last the trust folder, without which
+// nothing is served.
+func (f *creating) make(ctx context.Context, d *daemon, g *genesis) (*verify.Trust, error) {
+	s, t, err := f.makeKeys(d, g)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.makeLog(ctx, d, s, t, g); err != nil {
+		return nil, err
+	}
+	return t, verify.WriteTrust(f.trust(), t)
 }
 
 // readGenesis reads what the owners signed, and checks it as a verifier will.
@@ -233,7 +247,7 @@ func (f *creating) makeKeys(d *daemon, g *genesis) (*secrets, *verify.Trust, err
 }
 
 // makeLog creates the log and puts the genesis into it, in one batch.
-func (f *creating) makeLog(ctx context.Context, d *daemon, s *secrets, g *genesis) error {
+func (f *creating) makeLog(ctx context.Context, d *daemon, s *secrets, t *verify.Trust, g *genesis) error {
 	head, err := ledger.EmptyHead(s.log, s.stamps, d.now())
 	if err != nil {
 		return err
@@ -256,6 +270,9 @@ func (f *creating) makeLog(ctx context.Context, d *daemon, s *secrets, g *genesi
 	entries, err := g.entries()
 	if err == nil {
 		_, err = l.Append(ctx, entries)
+	}
+	if err == nil { // as every verifier will
+		_, err = policy.InForce(ctx, api.NewSource(l), t, true)
 	}
 	stop()
 	return errors.Join(err, <-done, store.Close())

@@ -91,12 +91,13 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", absolute(s.log()), err)
 	}
-	l, err := ledger.New(ctx, ledger.Config{Store: store, Signer: keys.log, Stamper: keys.stamps, Now: d.now})
+	metrics := api.NewMetrics()
+	l, err := ledger.New(ctx, ledger.Config{Store: metrics.Store(store, d.now), Signer: keys.log, Stamper: keys.stamps, Now: d.now})
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
 	return errors.Join(d.run(ctx, s, l, log, api.Config{
-		Ledger: l, Trust: trust, Service: keys.service, Now: d.now, Log: log,
+		Ledger: l, Trust: trust, Service: keys.service, Now: d.now, Log: log, Metrics: metrics,
 		OpenReads: loopback(s.listen), Gates: gates, Readers: readers,
 	}, tlsConfig), store.Close())
 }
@@ -152,6 +153,12 @@ func (d *daemon) answer(ctx context.Context, s settings, log *slog.Logger, c api
 	head := c.Ledger.Head()
 	log.Info("serving", "listen", listener.Addr().String(), "origin", head.Origin, "size", head.Size, "policy", server.Policy().Name,
 		"policyDigest", server.Policy().Digest().String(), "tls", tlsConfig != nil, "openReads", c.OpenReads)
+	scheme := "http"
+	if tlsConfig != nil {
+		scheme = "https"
+	}
+	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d)\n",
+		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version)
 	err = server.Serve(ctx, listener, tlsConfig, grace)
 	log.Info("stopped", "size", c.Ledger.Head().Size)
 	return err
