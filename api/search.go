@@ -101,7 +101,7 @@ func (s *ledgerService) filter(req *countersignv1.SearchRequest) (*filter, error
 		if !ok {
 			return nil, malformed("subject: %.100q is not algorithm:hex, such as sha256:… or gitCommit:…", req.Subject)
 		}
-		f.all = append(f.all, attest.SubjectKey(alg, digits))
+		f.about(req, alg, digits)
 	}
 	if req.Signer != "" {
 		id, err := attest.ParseDigest(req.Signer)
@@ -148,6 +148,19 @@ func (s *ledgerService) filter(req *countersignv1.SearchRequest) (*filter, error
 	}
 	f.drive()
 	return f, nil
+}
+
+// about looks for a digest among what speaks of it and, unless the question is
+// narrowed to something else, among the verdicts about it.
+func (f *filter) about(req *countersignv1.SearchRequest, alg, digits string) {
+	switch typ := cmp.Or(attest.ShortTypes[req.PredicateType], req.PredicateType); {
+	case typ == attest.TypeDecision || typ == attest.TypeVSA:
+		f.all = append(f.all, attest.VerdictKey(alg, digits))
+	case typ == "" && req.Person == "":
+		f.any = append(f.any, attest.SubjectKey(alg, digits), attest.VerdictKey(alg, digits))
+	default:
+		f.all = append(f.all, attest.SubjectKey(alg, digits))
+	}
 }
 
 func cut(subject string) (alg, digits string, ok bool) {

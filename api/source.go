@@ -44,21 +44,11 @@ func (s *Source) Find(ctx context.Context, key string) ([]uint64, error) {
 	if s.head.Size == 0 {
 		return nil, nil
 	}
-	var all []uint64
-	for q := (ledger.Query{Key: key, Until: s.head.Size, Limit: ledger.MaxPage}); ; {
-		page, err := s.ledger.Search(ctx, q)
-		if err != nil {
-			return nil, fmt.Errorf("find %s: %w", key, err)
-		}
-		all = append(all, page...)
-		if len(page) < q.Limit {
-			return all, nil
-		}
-		if len(all) > verify.MaxEvidence+ledger.MaxPage {
-			return all, nil // more than the verifier takes, which it will say
-		}
-		q.From = page[len(page)-1] + 1
+	indexes, err := s.ledger.Search(ctx, ledger.Query{Key: key, Until: s.head.Size, Limit: verify.FindLimit(key)})
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", key, err)
 	}
+	return indexes, nil
 }
 
 // Entry implements verify.Source.

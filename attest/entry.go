@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"slices"
+	"strings"
 )
 
 // The one kind of leaf: Rekor v2's hashedrekord, whose digest is that of the
@@ -116,10 +117,14 @@ func IsNegative(p Predicate) bool {
 
 func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 	keys := []string{TypeKey(st.Predicate.Type()), SignerKey(key.ID()), StatementKey(b.Digest())}
+	subject := SubjectKey
+	if isVerdict(st.Predicate) {
+		subject = VerdictKey
+	}
 	for _, s := range st.Subjects {
 		for alg, hex := range s.Digest {
 			if _, known := digestSizes[alg]; known {
-				keys = append(keys, SubjectKey(alg, hex))
+				keys = append(keys, subject(alg, hex))
 			}
 		}
 	}
@@ -145,7 +150,7 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 	case *Decision:
 		change(p.Repository, "")
 		if p.Verdict == "allow" {
-			keys = append(keys, AllowedKey(p.Repository, p.Environment))
+			keys = append(keys, AllowedKey(p.Repository, p.Environment, p.To))
 		}
 	}
 	slices.Sort(keys)
@@ -170,7 +175,25 @@ func RepositoryKey(repository string) string { return "repository:" + repository
 // ChangeKey finds what speaks of a change by its id.
 func ChangeKey(repository, id string) string { return "change:" + repository + "#" + id }
 
-// AllowedKey finds the decisions that allowed a repository's releases into an environment.
-func AllowedKey(repository, environment string) string {
-	return "allowed:" + repository + "@" + environment
+// VerdictKey finds the verdicts (decisions and VSAs) about a digest. They have a key
+// of their own because there may be thousands about one release, and none of them
+// is evidence for the next verdict about it.
+func VerdictKey(alg, hex string) string { return "verdict:" + alg + ":" + hex }
+
+// AllowedKey finds the decisions that allowed a repository's commit into an environment.
+func AllowedKey(repository, environment, commit string) string {
+	return allowedPrefix + repository + "@" + environment + ":" + commit
+}
+
+const allowedPrefix = "allowed:"
+
+// IsAllowedKey reports whether a key is one that AllowedKey makes.
+func IsAllowedKey(key string) bool { return strings.HasPrefix(key, allowedPrefix) }
+
+func isVerdict(p Predicate) bool {
+	switch p.(type) {
+	case *Decision, *VSA:
+		return true
+	}
+	return false
 }

@@ -383,11 +383,11 @@ func TestALogThatContradictsItselfIsAnError(t *testing.T) {
 	l.log(file)
 	veto := w.say("alice", w.approval("alice", "0", attest.Rejected), l.subject(l.heads[0]))
 	w.say("alice", revocation("alice", attest.Revoked{Kind: attest.RevokedPerson, Person: "alice"}), digestSubject(strings.Repeat("a", 64)))
-	var sawTwo = w.allow(l.to(), func(d *attest.Decision) {
+	var sawTwo = w.allow(l.base, func(d *attest.Decision) {
 		view, _ := w.source().View(t.Context())
 		d.Core = fmt.Appendf(nil, `{"log":{"negativeLength":%d,"negativeHead":"%s"}}`, view.ChainLength, view.Chain)
 	})
-	w.say("service", sawTwo, l.subject(l.to()))
+	w.say("service", sawTwo, l.subject(l.base))
 	first := func(links []verify.Link) (tlog.Hash, []verify.Link) {
 		return verify.ChainHash(tlog.Hash{}, links[0]), links[:1]
 	}
@@ -412,14 +412,14 @@ func TestALogThatContradictsItselfIsAnError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			src.source = w.source()
-			_, err := verify.Gather(t.Context(), src, w.verifier(), l.request(d, l.base))
+			_, err := verify.Gather(t.Context(), src, w.verifier(), l.request(d))
 			var corrupt *verify.CorruptError
 			if !errors.As(err, &corrupt) {
 				t.Errorf("error %v; want a *CorruptError", err)
 			}
 		})
 	}
-	if _, err := w.gather(l.request(d, l.base)); err != nil {
+	if _, err := w.gather(l.request(d)); err != nil {
 		t.Errorf("the twin: %v", err)
 	}
 }
@@ -434,7 +434,7 @@ func TestMoreThanTheLimitIsAnError(t *testing.T) {
 	for i := range many {
 		many[i] = uint64(i)
 	}
-	_, err := verify.Gather(t.Context(), &liar{source: w.source(), find: func([]uint64) []uint64 { return many }}, w.verifier(), l.request(d, l.base))
+	_, err := verify.Gather(t.Context(), &liar{source: w.source(), find: func([]uint64) []uint64 { return many }}, w.verifier(), l.request(d))
 	var limit *verify.LimitError
 	if !errors.As(err, &limit) || limit.Kind() != verify.TooLarge {
 		t.Errorf("error %v; want a *LimitError", err)
@@ -449,10 +449,10 @@ func TestTheLogItselfGathersWhatOthersDo(t *testing.T) {
 	l.log(file)
 	w.say("alice", w.approval("alice", "0", attest.Rejected), l.subject(l.heads[0]))
 	own := w.newVerifier(true)
-	theirs, err := w.gather(l.request(d, l.base))
+	theirs, err := w.gather(l.request(d))
 	must(t, err)
 	for range 2 { // cold and warm
-		ours, err := verify.Gather(t.Context(), w.source(), own, l.request(d, l.base))
+		ours, err := verify.Gather(t.Context(), w.source(), own, l.request(d))
 		must(t, err)
 		if diff := cmp.Diff(summary(theirs), summary(ours)); diff != "" {
 			t.Error(diff)
@@ -462,7 +462,7 @@ func TestTheLogItselfGathersWhatOthersDo(t *testing.T) {
 	before := w.source()
 	w.say("alice", w.approval("alice", "0", attest.Withdrawn), l.subject(l.heads[0]))
 	for src, want := range map[*source]int{w.source(): 2, before: 1} {
-		g, err := verify.Gather(t.Context(), src, own, l.request(d, l.base))
+		g, err := verify.Gather(t.Context(), src, own, l.request(d))
 		must(t, err)
 		if len(g.Negative) != want {
 			t.Errorf("%d pieces of negative evidence; want %d", len(g.Negative), want)

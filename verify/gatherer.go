@@ -99,8 +99,8 @@ func (g *gatherer) find(keys ...string) error {
 }
 
 func (g *gatherer) checkAnswer(key string, indexes []uint64) error {
-	if len(indexes) > MaxEvidence {
-		return &LimitError{fmt.Sprintf("%d entries under %.200s", len(indexes), key), MaxEvidence}
+	if limit := FindLimit(key); len(indexes) > limit || len(indexes) > MaxEvidence {
+		return &LimitError{fmt.Sprintf("%d entries under %.200s", len(indexes), key), min(limit, MaxEvidence)}
 	}
 	for i, index := range indexes {
 		if index >= g.view.Size || i > 0 && indexes[i-1] >= index {

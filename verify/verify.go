@@ -132,3 +132,16 @@ type Link struct {
 	Index uint64
 	Leaf  tlog.Hash
 }
+
+// maxAllowed is how many decisions that allowed one commit are looked at. Any one
+// that holds is enough, and a gate may ask for a release thousands of times.
+const maxAllowed = 16
+
+// FindLimit is how many entries a Source gives for a key. One more than
+// MaxEvidence is too many for a verdict, and an error.
+func FindLimit(key string) int {
+	if attest.IsAllowedKey(key) {
+		return maxAllowed
+	}
+	return MaxEvidence + 1
+}

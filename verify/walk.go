@@ -30,7 +30,7 @@ func (g *gatherer) walk() error {
 			}
 			g.pending = nil
 		}
-		if id != out.To && g.isStart(id, key) {
+		if id != out.To && g.isStart(id) {
 			out.From = id
 			break
 		}
@@ -49,13 +49,14 @@ func (g *gatherer) walk() error {
 }
 
 // ahead lists the keys of a commit and of the first parents below it, as far as
-// they are proven already and no baseline is reached.
+// they are proven already and no baseline is reached: what speaks of them, and
+// what allowed them here.
 func (g *gatherer) ahead(id gitfacts.ID) []string {
-	keys := make([]string, 0, walkAhead)
-	for len(keys) < walkAhead {
-		keys = append(keys, attest.SubjectKey("gitCommit", string(id)))
+	keys := make([]string, 0, 2*walkAhead)
+	for n := range walkAhead {
+		keys = append(keys, attest.SubjectKey("gitCommit", string(id)), g.allowedKey(id))
 		c := g.out.commits[id]
-		if c == nil || len(c.Parents) == 0 || len(keys) > 1 && slices.Contains(g.out.Request.Baselines, id) {
+		if c == nil || len(c.Parents) == 0 || n > 0 && slices.Contains(g.out.Request.Baselines, id) {
 			break
 		}
 		id = c.Parents[0]
@@ -63,25 +64,29 @@ func (g *gatherer) ahead(id gitfacts.ID) []string {
 	return keys
 }
 
+func (g *gatherer) allowedKey(id gitfacts.ID) string {
+	return attest.AllowedKey(g.out.Request.Repository, g.out.Request.Environment, string(id))
+}
+
 // isStart says whether a range may begin at a commit: the policy says so, or the
 // trusted service allowed just this commit into this environment and nobody with
 // authority took that back.
-func (g *gatherer) isStart(id gitfacts.ID, key string) bool {
+func (g *gatherer) isStart(id gitfacts.ID) bool {
 	out := g.out
 	if slices.Contains(out.Request.Baselines, id) {
 		out.FromBecause = "baseline"
 		return true
 	}
-	for _, e := range g.of(key) {
+	for _, e := range g.of(g.allowedKey(id)) {
 		d, ok := e.statement.Predicate.(*attest.Decision)
 		if !ok || d.Verdict != "allow" || d.Repository != out.Request.Repository || d.Environment != out.Request.Environment || d.To != string(id) {
 			continue
 		}
+		g.used[e.index] = true
 		if _, revoked := out.revoked(e); revoked {
 			continue
 		}
 		out.FromBecause, out.Allowed = fmt.Sprintf("allowed #%d", e.index), e
-		g.used[e.index] = true
 		return true
 	}
 	return false

@@ -217,7 +217,7 @@ func (s *source) View(context.Context) (verify.LogView, error) {
 }
 
 func (s *source) Find(ctx context.Context, key string) ([]uint64, error) {
-	return s.ledger.Search(ctx, ledger.Query{Key: key, Until: s.head.Size, Limit: ledger.MaxPage})
+	return s.ledger.Search(ctx, ledger.Query{Key: key, Until: s.head.Size, Limit: verify.FindLimit(key)})
 }
 
 func (s *source) Entry(ctx context.Context, index uint64) (verify.Sealed, error) {
