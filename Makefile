@@ -42,7 +42,7 @@ check: ## Formatting, generated code, vet and lint
 	@out=$$(gofmt -l $(GOFILES)); test -z "$$out" || { echo "not gofmt-ed: $$out"; exit 1; }
 	go vet ./...
 	$(LINT) ./...
-	$(BUF) lint
+	$(BUF) lint proto
 	@cp -r proto/gen $(BIN)/gen-before && $(BUF) generate && diff -r $(BIN)/gen-before proto/gen \
 	  || { rm -rf $(BIN)/gen-before; echo "proto/gen is not what buf generates: run make generate"; exit 1; }
 	@rm -rf $(BIN)/gen-before
