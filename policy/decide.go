@@ -83,7 +83,7 @@ type judge struct {
 
 	evidence
 	revocations revocations
-	cited       map[citation]bool
+	citations   []citation
 
 	to      gitfacts.ID
 	builder []*roster.Principal
@@ -206,7 +206,8 @@ func (j *judge) conclude() {
 	} else {
 		j.await()
 	}
-	j.sortResults()
+	j.listInputs()
+	j.sortIgnored()
 }
 
 // nameOf is how people call a change.

@@ -190,27 +190,33 @@ func (j *judge) ignore(it item, kind Kind, change, format string, args ...any) {
 	j.d.Annex.Ignored = append(j.d.Annex.Ignored, ig)
 }
 
+// citation is an item that counted, and as what.
 type citation struct {
-	index uint64
-	role  string
+	item
+	role string
 }
 
 // cite records an item that counted.
-func (j *judge) cite(it item, role string) {
-	if j.cited == nil {
-		j.cited = make(map[citation]bool, len(j.in.Gathered.Evidence))
-		j.d.Core.Inputs = make([]Cited, 0, len(j.in.Gathered.Evidence))
+func (j *judge) cite(it item, role string) { j.citations = append(j.citations, citation{it, role}) }
+
+// listInputs writes what was cited, each once, in log order.
+func (j *judge) listInputs() {
+	order := make([]*citation, len(j.citations))
+	for i := range j.citations {
+		order[i] = &j.citations[i]
 	}
-	c := citation{it.Index(), clean(role)}
-	if j.cited[c] {
-		return
+	slices.SortFunc(order, func(a, b *citation) int {
+		return cmp.Or(cmp.Compare(a.Index(), b.Index()), strings.Compare(a.role, b.role))
+	})
+	order = slices.CompactFunc(order, func(a, b *citation) bool { return a.Index() == b.Index() && a.role == b.role })
+	j.d.Core.Inputs = make([]Cited, len(order))
+	for i, c := range order {
+		signer := "service"
+		if c.by != nil {
+			signer = c.by.ID
+		}
+		j.d.Core.Inputs[i] = Cited{Index: c.Index(), Type: c.Statement().Predicate.Type(), Digest: c.Digest().String(), Signer: signer, Role: clean(c.role)}
 	}
-	j.cited[c] = true
-	signer := "service"
-	if it.by != nil {
-		signer = it.by.ID
-	}
-	j.d.Core.Inputs = append(j.d.Core.Inputs, Cited{Index: c.index, Type: it.Statement().Predicate.Type(), Digest: it.Digest().String(), Signer: signer, Role: c.role})
 }
 
 // maxText bounds text from outside, in bytes.

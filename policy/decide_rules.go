@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -284,16 +285,22 @@ func (j *judge) usable(r *Rule, st *study, before bool) (voices []voice, late, o
 
 // counted says in words which approvals sit in seats.
 func counted(voices []voice, at seating) string {
-	var names []string
-	for i, v := range voices {
-		if slices.Contains(at, i) {
-			names = append(names, fmt.Sprintf("%s #%d", v.by.ID, v.Index()))
+	names := make([]byte, 0, 64)
+	n := 0
+	for i := range voices {
+		if !slices.Contains(at, i) {
+			continue
 		}
+		if n++; n > 1 {
+			names = append(names, ", "...)
+		}
+		names = append(names, voices[i].by.ID...)
+		names = strconv.AppendUint(append(names, " #"...), voices[i].Index(), 10)
 	}
-	if len(names) == 0 {
+	if n == 0 {
 		return "no approval counts"
 	}
-	return fmt.Sprintf("%s (%s)", plural(len(names), "approval counts", "approvals count"), strings.Join(names, ", "))
+	return plural(n, "approval counts", "approvals count") + " (" + string(names) + ")"
 }
 
 func entries(items []item) string {
@@ -313,9 +320,9 @@ func plural(n int, one string, many ...string) string {
 	case n == 1:
 		return "1 " + one
 	case len(many) > 0:
-		return fmt.Sprintf("%d %s", n, many[0])
+		return strconv.Itoa(n) + " " + many[0]
 	}
-	return fmt.Sprintf("%d %ss", n, one)
+	return strconv.Itoa(n) + " " + one + "s"
 }
 
 func cleanAll(list []string) []string {

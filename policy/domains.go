@@ -168,15 +168,17 @@ func (d *Domains) Classify(paths []gitfacts.Path) Class {
 	var c Class
 	because := make(map[int][]string)
 	domains := make(map[string]bool)
-	note := func(tier int, reason string) {
-		c.Tier = max(c.Tier, tier)
-		if len(because[tier]) < maxReasons {
-			because[tier] = append(because[tier], reason)
+	note := func(tier int, path, reason, domain string) {
+		if tier < c.Tier { // only the reasons for the highest are told
+			return
+		}
+		if c.Tier = tier; len(because[tier]) < maxReasons {
+			because[tier] = append(because[tier], path+": "+reason+domain)
 		}
 	}
 	for _, p := range paths {
 		if why := critical(p); why != "" {
-			note(top, p.Path+": "+why)
+			note(top, p.Path, why, "")
 		}
 		rank, claimed := -1, false
 		segments := strings.Split(p.Path, "/")
@@ -191,19 +193,19 @@ func (d *Domains) Classify(paths []gitfacts.Path) Class {
 				if one.tier > rank {
 					rank = one.tier
 				}
-				note(one.tier, fmt.Sprintf("%s: %s → %s", p.Path, pat.text, one.name))
+				note(one.tier, p.Path, pat.text, " → "+one.name)
 				break
 			}
 		}
 		switch {
 		case !claimed:
-			note(top, p.Path+": no domain claims it")
+			note(top, p.Path, "no domain claims it", "")
 		case rank == 0:
 			c.Lowest++
 		}
 	}
 	if len(paths) == 0 {
-		note(top, "it touches no path that can be seen")
+		note(top, "no path", "it touches none that can be seen", "")
 	}
 	c.Because = slices.Compact(slices.Sorted(slices.Values(because[c.Tier])))
 	for name := range domains {

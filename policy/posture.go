@@ -57,11 +57,8 @@ func (j *judge) sumUp() {
 	}
 }
 
-// sortResults gives the lists of evidence one order, whatever order it was found in.
-func (j *judge) sortResults() {
-	slices.SortFunc(j.d.Core.Inputs, func(a, b Cited) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Role, b.Role))
-	})
+// sortIgnored gives what was ignored one order, whatever order it was found in.
+func (j *judge) sortIgnored() {
 	ig := j.d.Annex.Ignored
 	slices.SortFunc(ig, func(a, b Ignored) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Change, b.Change), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Why, b.Why))
