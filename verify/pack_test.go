@@ -211,6 +211,37 @@ func TestPacksThatAreRefused(t *testing.T) {
 	}
 }
 
+// Of the decisions that allowed a commit the first few are enough, and a pack may
+// hold more of them for another reason.
+func TestAPackMayHoldMoreThanAnAnswer(t *testing.T) {
+	w := newWorld(t)
+	l := newLine(w, 2)
+	d, file := artifact("app")
+	l.log(file)
+	first := uint64(0)
+	for i := range 20 {
+		index := w.say("service", w.allow(l.merged[0], func(d *attest.Decision) { d.Nonce = fmt.Sprint(i) }), l.subject(l.merged[0]))
+		if i == 0 {
+			first = index
+		}
+	}
+	req := l.request(d, l.base)
+	rec := verify.NewRecorder(w.source())
+	_, err := verify.Gather(t.Context(), rec, w.verifier(), req)
+	must(t, err)
+	_, err = rec.Find(t.Context(), attest.VerdictKey("gitCommit", string(l.merged[0])))
+	must(t, err)
+	var b bytes.Buffer
+	must(t, verify.WritePack(t.Context(), &b, rec, w.trust, req))
+	p, err := w.openPack(b.Bytes())
+	must(t, err)
+	g, err := verify.Gather(t.Context(), p, w.verifier(), req)
+	must(t, err)
+	if g.Allowed == nil || g.Allowed.Index() != first || p.Entries() != 5+20 {
+		t.Errorf("from %s because %q; %d entries", g.From, g.FromBecause, p.Entries())
+	}
+}
+
 // INV9 and row K11: a pack of another log, or under another trust, is no pack.
 func TestAPackOfAnotherLogIsRefused(t *testing.T) {
 	_, _, _, text := packed(t)

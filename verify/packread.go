@@ -346,7 +346,7 @@ func (p *packReader) crossCheck() error {
 	for _, index := range p.order {
 		for _, key := range p.keys[index] {
 			answer, asked := p.pack.answers[key]
-			if _, found := slices.BinarySearch(answer, index); asked && !found {
+			if at, found := slices.BinarySearch(answer, index); asked && !found && at < FindLimit(key) {
 				return corruptAt(index, BadProof, "search", "the entry speaks of %.200q, and the pack's answer leaves it out", key)
 			}
 		}

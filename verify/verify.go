@@ -118,8 +118,8 @@ type Source interface {
 	// View returns the state of the log that the other calls answer for.
 	View(ctx context.Context) (LogView, error)
 	// Find returns the indexes of the entries under a search key (see
-	// attest.SubjectKey and its neighbours), in log order, all of them: what it
-	// cannot list whole is an error.
+	// attest.SubjectKey and its neighbours), in log order: all of them, or the
+	// first FindLimit(key) where there are more.
 	Find(ctx context.Context, key string) ([]uint64, error)
 	// Entry returns one entry, proven against View.
 	Entry(ctx context.Context, index uint64) (Sealed, error)
