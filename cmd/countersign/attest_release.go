@@ -1,0 +1,109 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+)
+
+func newAttestRelease(a *app) *cobra.Command {
+	var f signing
+	var repo, repository, name, to, from string
+	c := &cobra.Command{
+		Use:   "release ARTIFACT… --to REV",
+		Short: "Say which commit artifacts were built from",
+		Example: `  countersign attest release litestream-0.5.9.tar --repo . --repository github.com/org/repo \
+    --name v0.5.9 --from v0.5.8 --to v0.5.9 --key builder.pem`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			r, err := gitfacts.Open(ctx, repo)
+			if err != nil {
+				return wrong("--repo: %v", err)
+			}
+			defer r.Close()
+			rel := &attest.Release{Repository: repository, Name: name, ReleasedAt: attest.At(a.now())}
+			id, err := r.Resolve(ctx, to)
+			if err != nil {
+				return wrong("--to: %v", err)
+			}
+			rel.To = string(id)
+			if from != "" {
+				if id, err = r.Resolve(ctx, from); err != nil {
+					return wrong("--from: %v", err)
+				}
+				rel.From = string(id)
+			}
+			if rel.Name == "" {
+				rel.Name = to
+			}
+			st := &attest.Statement{Predicate: rel}
+			for _, path := range args {
+				d, err := digestFile(path)
+				if err != nil {
+					return wrong("%v", err)
+				}
+				st.Subjects = append(st.Subjects, attest.Subject{Name: filepath.Base(path), Digest: map[string]string{"sha256": d.String()}})
+			}
+			return a.logStatement(ctx, st, fmt.Sprintf("release %s of %.12s", rel.Name, rel.To), f)
+		},
+	}
+	f.flags(c)
+	fl := c.Flags()
+	fl.StringVar(&repo, "repo", ".", "git repository to read")
+	fl.StringVar(&repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "its id, host/path (COUNTERSIGN_REPOSITORY)")
+	fl.StringVar(&name, "name", "", "name of the release (default: --to)")
+	fl.StringVar(&to, "to", "", "commit or tag that was built (needed)")
+	fl.StringVar(&from, "from", "", "where the release begins; a hint, the verifier finds it itself")
+	return c
+}
+
+func newAttestDeployment(a *app) *cobra.Command {
+	var f signing
+	var environment, target, actor, decision string
+	c := &cobra.Command{
+		Use:     "deployment ARTIFACT --environment NAME",
+		Short:   "Say that an artifact was deployed",
+		Example: `  countersign attest deployment app.tar --environment production --actor deployer --decision DIGEST --key gate.pem`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			d, err := digestFile(args[0])
+			if err != nil {
+				return wrong("%v", err)
+			}
+			st := &attest.Statement{
+				Subjects: []attest.Subject{{Name: filepath.Base(args[0]), Digest: map[string]string{"sha256": d.String()}}},
+				Predicate: &attest.Deployment{Environment: environment, Target: target, Actor: actor,
+					DeployedAt: attest.At(a.now()), Decision: decision},
+			}
+			return a.logStatement(c.Context(), st, "deployment to "+environment, f)
+		},
+	}
+	f.flags(c)
+	c.Flags().StringVar(&environment, "environment", "", "where to (needed)")
+	c.Flags().StringVar(&target, "target", "", "cluster, region or host")
+	c.Flags().StringVar(&actor, "actor", "", "roster id of who deployed (needed)")
+	c.Flags().StringVar(&decision, "decision", "", "payload digest of the decision that allowed it")
+	return c
+}
+
+func digestFile(path string) (*attest.Digest, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	d := attest.Digest(h.Sum(nil))
+	return &d, nil
+}
