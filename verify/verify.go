@@ -1,6 +1,7 @@
 // Package verify turns bundles into evidence, offline: format, subject,
-// signature, signer, time, inclusion, witnesses, each a small named check, and
-// the first that fails names itself. Evidence can be made nowhere else.
+// signature, signer, time, inclusion, facts, each a small named check, and the
+// first that fails names itself. Evidence can be made nowhere else. Gather
+// collects what a log, or an evidence pack of it, holds about a request.
 package verify
 
 import (
@@ -39,7 +40,7 @@ const (
 // A Refusal is a bundle that became no evidence, and why.
 type Refusal struct {
 	Kind  Kind
-	Check string // the check that refused: format, subject, signature, signer, time, inclusion, witnesses
+	Check string // the check that refused: format, subject, signature, signer, time, inclusion, facts
 	Why   string
 	// Corrupt says that no honest log or pack holds such an item: whoever logged
 	// it or handed it over is at fault, not whoever signed it.
