@@ -83,7 +83,7 @@ func (s *Server) describeEntry(r *ledger.Record) *countersignv1.LogEntry {
 			e.Signer = value
 		case "statement":
 			e.StatementDigest = value
-		case "subject":
+		case "subject", "verdict":
 			e.Subjects = append(e.Subjects, value)
 		case "repository":
 			e.Repository = value

@@ -138,6 +138,7 @@ func TestReadsOfWhatIsNotThere(t *testing.T) {
 		{service + "Search", `{"subject":"sha256"}`, 400},
 		{service + "Search", `{"person":"nobody"}`, 404},
 		{service + "Search", `{"change":"1"}`, 400},
+		{service + "Search", `{"subject":"sha256:` + strings.Repeat("a", 2000) + `"}`, 400},
 		{service + "Search", `{"signer":"ABC"}`, 400},
 		{service + "Search", `{"person":"bob","pageSize":1001}`, 400},
 		{service + "Search", `{"person":"bob","pageToken":"AAAA"}`, 400},
@@ -207,6 +208,22 @@ func TestSearch(t *testing.T) {
 				t.Errorf("%s, %d a page: %v, want %v", c.name, size, got, c.want)
 			}
 		}
+	}
+}
+
+func TestVerdictsAreFoundByTheirSubject(t *testing.T) {
+	f := start(t, setup{})
+	f.tell() // the release is 6
+	f.verify(gateToken, "")
+	subject := "sha256:" + artifact.String()
+	for typ, want := range map[string][]uint64{"": {6, 7, 8}, "decision": {7}, "vsa": {8}, "release": {6}} {
+		if got := f.pages(&countersignv1.SearchRequest{Subject: subject, PredicateType: typ}, nil); !slices.Equal(got, want) {
+			t.Errorf("type %q: %v, want %v", typ, got, want)
+		}
+	}
+	resp, err := f.Entry(t.Context(), connect.NewRequest(&countersignv1.EntryRequest{At: &countersignv1.EntryRequest_Index{Index: 7}}))
+	if err != nil || !slices.Contains(resp.Msg.Entry.Subjects, subject) {
+		t.Errorf("subjects %v, %v", resp.Msg.Entry.Subjects, err)
 	}
 }
 

@@ -141,7 +141,7 @@ func (s *ledgerService) filter(req *countersignv1.SearchRequest) (*filter, error
 	if len(f.all) == 0 && len(f.any) == 0 && req.Since == nil && req.Until == nil {
 		return nil, malformed("at least one of subject, predicateType, signer, person, repository, change, since and until is needed")
 	}
-	for _, key := range f.all {
+	for _, key := range slices.Concat(f.any, f.all) {
 		if len(key) > ledger.MaxKey {
 			return nil, malformed("%.40q is too long to be found", key)
 		}
