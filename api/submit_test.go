@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/internal/scenario"
@@ -85,20 +87,20 @@ func appendJSON(bundles ...[]byte) string {
 // kindOf is the kind among the details of a Connect error in JSON.
 func kindOf(t *testing.T, answer map[string]any) *countersignv1.Refusal {
 	t.Helper()
+	r := &countersignv1.Refusal{}
 	details, _ := answer["details"].([]any)
-	for _, d := range details {
-		value, _ := d.(map[string]any)["value"].(string)
-		b, err := base64.RawStdEncoding.DecodeString(value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &countersignv1.Refusal{}
-		if err := unmarshal(b, r); err != nil {
-			t.Fatal(err)
-		}
+	if len(details) == 0 {
 		return r
 	}
-	return &countersignv1.Refusal{}
+	value, _ := details[0].(map[string]any)["value"].(string)
+	b, err := base64.RawStdEncoding.DecodeString(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := proto.Unmarshal(b, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func TestRefusedBundlesAreNotStored(t *testing.T) {
@@ -155,8 +157,8 @@ func TestRefusedBundlesAreNotStored(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.kind == "KEY_TIME" {
-				f.clock.add(time31)
-				defer f.clock.add(-time31)
+				f.clock.add(31 * time.Minute) // past the end of who may end
+				defer f.clock.add(-31 * time.Minute)
 			}
 			before := f.ledger.Head().Size
 			status, _, answer := f.post(countersignv1connect.LedgerServiceAppendProcedure, "", appendJSON(good, c.bundle))
