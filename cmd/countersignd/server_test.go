@@ -44,7 +44,7 @@ func command(args ...string) *exec.Cmd {
 }
 
 // runs runs a command to its end.
-func runs(t *testing.T, want int, args ...string) string {
+func runs(t testing.TB, want int, args ...string) string {
 	t.Helper()
 	c := command(args...)
 	out, err := c.CombinedOutput()
@@ -55,7 +55,7 @@ func runs(t *testing.T, want int, args ...string) string {
 }
 
 // genesisFiles are the policy of a story, signed by its two owners.
-func genesisFiles(t *testing.T) []string {
+func genesisFiles(t testing.TB) []string {
 	t.Helper()
 	told, err := scenario.Tell(scenario.Story{Text: "commit h1 alice src/a.go"}, scenario.Harmless)
 	if err != nil {
@@ -76,7 +76,7 @@ func genesisFiles(t *testing.T) []string {
 	return files
 }
 
-func newLedger(t *testing.T) string {
+func newLedger(t testing.TB) string {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "data")
 	g := genesisFiles(t)
@@ -88,11 +88,12 @@ func newLedger(t *testing.T) string {
 type server struct {
 	countersignv1connect.LedgerServiceClient
 	cmd    *exec.Cmd
+	url    string
 	errors bytes.Buffer
 }
 
 // serve starts one and waits for the line that says that it answers.
-func serve(t *testing.T, data string, more ...string) *server {
+func serve(t testing.TB, data string, more ...string) *server {
 	t.Helper()
 	s := &server{cmd: command(append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, more...)...)}
 	s.cmd.Stderr = &s.errors
@@ -109,7 +110,9 @@ func serve(t *testing.T, data string, more ...string) *server {
 	if err != nil || !ok {
 		t.Fatalf("no ready line but %q: %v\n%s", line, err, s.end(syscall.SIGKILL))
 	}
-	s.LedgerServiceClient = countersignv1connect.NewLedgerServiceClient(&http.Client{Transport: &http.Transport{}}, url)
+	s.url = strings.TrimSpace(url)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	s.LedgerServiceClient = countersignv1connect.NewLedgerServiceClient(client, s.url, connect.WithAcceptCompression("gzip", nil, nil))
 	return s
 }
 
@@ -168,7 +171,7 @@ func (w *witness) write(t *testing.T, s *server, trust *verify.Trust, round, wri
 	}
 }
 
-func approval(t *testing.T, nonce string) []byte {
+func approval(t testing.TB, nonce string) []byte {
 	commit := strings.Repeat("a", 40)
 	b, err := attest.Sign(&attest.Statement{
 		Subjects: []attest.Subject{{Digest: map[string]string{"gitCommit": commit, "gitTree": commit}}},
