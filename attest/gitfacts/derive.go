@@ -16,7 +16,9 @@ func Derive(base, head ID, blob []byte) (*Facts, error) {
 	if !validID(head) || base != "" && (!validID(base) || len(base) != len(head)) || base == head {
 		return nil, &Error{Why: fmt.Sprintf("%.64q..%.64q is no range of commits", base, head)}
 	}
-	set, err := decode(blob, len(head))
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	set, err := decode(blob, len(head), buffer)
 	if err != nil {
 		return nil, err
 	}

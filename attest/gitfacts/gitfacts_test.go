@@ -153,7 +153,7 @@ func TestEveryOmissionIsNoticed(t *testing.T) {
 	r := openHistory(t)
 	all := capture(t, r, "v0.5.7", "v0.5.8")
 	x := all[4] // six commits on its branch
-	raw, err := decompress(x.headBlob)
+	raw, err := decompress(x.headBlob, new([]byte))
 	if err != nil {
 		t.Fatal(err)
 	}

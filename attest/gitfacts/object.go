@@ -78,16 +78,22 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
-func decompress(blob []byte) ([]byte, error) {
+// buffers hold decompressed objects while facts are derived from them. What the
+// facts keep of them is copied, so they can be used again.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// decompress reads a blob into the buffer, which grows as needed.
+func decompress(blob []byte, buffer *[]byte) ([]byte, error) {
 	d, ok := decoders.Get().(*zstd.Decoder)
 	if !ok {
 		return nil, &Error{Why: "no decoder"}
 	}
 	defer decoders.Put(d)
-	raw, err := d.DecodeAll(blob, nil)
+	raw, err := d.DecodeAll(blob, (*buffer)[:0])
 	if err != nil {
 		return nil, &Error{Why: "objects are not readable: " + err.Error()}
 	}
+	*buffer = raw
 	if len(raw) > MaxObjects {
 		return nil, &Error{Why: fmt.Sprintf("objects have %d bytes; the limit is %d", len(raw), MaxObjects)}
 	}
@@ -106,19 +112,18 @@ type held struct {
 }
 
 // decode takes objects out of their form and computes each one's id. idSize is
-// 40 or 64 hex digits, and selects the hash.
-func decode(blob []byte, idSize int) (*objectSet, error) {
-	raw, err := decompress(blob)
+// 40 or 64 hex digits, and selects the hash. The objects share the buffer's bytes.
+func decode(blob []byte, idSize int, buffer *[]byte) (*objectSet, error) {
+	raw, err := decompress(blob, buffer)
 	if err != nil {
 		return nil, err
 	}
 	set := &objectSet{sha256: idSize == 64, byID: make(map[ID]*held)}
 	for len(raw) > 0 {
-		header, rest, ok := bytes.Cut(raw[:min(len(raw), 40)], []byte{0})
+		header, _, ok := bytes.Cut(raw[:min(len(raw), 40)], []byte{0})
 		if !ok {
 			return nil, &Error{Why: "objects hold a header without end"}
 		}
-		_ = rest
 		typ, size, ok := strings.Cut(string(header), " ")
 		n, err := strconv.Atoi(size)
 		if !ok || err != nil || n < 0 || strconv.Itoa(n) != size || (typ != "commit" && typ != "tree") {

@@ -48,7 +48,7 @@ func parseTree(id ID, body []byte) ([]treeEntry, error) {
 	bad := func(format string, args ...any) ([]treeEntry, error) {
 		return nil, &Error{Object: id, Why: fmt.Sprintf("is no tree: "+format, args...)}
 	}
-	entries := make([]treeEntry, 0, len(body)/32+1)
+	entries := make([]treeEntry, 0, len(body)/36+1)
 	for rest := string(body); len(rest) > 0; {
 		end := strings.IndexByte(rest, 0)
 		if end < 0 || len(rest) < end+1+idBytes {
