@@ -131,7 +131,7 @@ func (f *fixture) open(s setup) {
 		t.Fatal(err)
 	}
 	metrics := api.NewMetrics()
-	store := metrics.Store(opened, f.clock.now)
+	store := api.Remember(metrics.Store(opened, f.clock.now))
 	if s.wrap != nil {
 		store = s.wrap(store)
 	}

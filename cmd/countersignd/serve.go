@@ -92,7 +92,7 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 		return fmt.Errorf("open %s: %w", absolute(s.log()), err)
 	}
 	metrics := api.NewMetrics()
-	l, err := ledger.New(ctx, ledger.Config{Store: metrics.Store(store, d.now), Signer: keys.log, Stamper: keys.stamps, Now: d.now})
+	l, err := ledger.New(ctx, ledger.Config{Store: api.Remember(metrics.Store(store, d.now)), Signer: keys.log, Stamper: keys.stamps, Now: d.now})
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
