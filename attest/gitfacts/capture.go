@@ -49,7 +49,7 @@ func (r *Repo) capture(ctx context.Context, base, head, reach ID) ([]byte, *Fact
 	if headTree, err = c.treeOf(ctx, head); err != nil {
 		return nil, nil, err
 	}
-	paths, err := diffTrees(baseTree, headTree, func(id ID, _ string) ([]treeEntry, error) { return c.tree(ctx, id) })
+	paths, err := diffTrees(baseTree, headTree, maxReadEntries, func(id ID, _ string) ([]treeEntry, error) { return c.tree(ctx, id) })
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package gitfacts
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,55 +60,97 @@ func parseCommit(id ID, body []byte) (Commit, error) {
 	if c.Committer, err = parsePerson(committer); err != nil {
 		return bad("committer %v", err)
 	}
-	for _, l := range lines[i:] {
-		if strings.HasPrefix(l, "tree ") || strings.HasPrefix(l, "parent ") || strings.HasPrefix(l, "author ") || strings.HasPrefix(l, "committer ") {
-			return bad("header %.40q out of order", l)
-		}
+	if err := checkHeaders(lines[i:]); err != nil {
+		return bad("%v", err)
 	}
-	c.Signature, c.Signed = splitSignature(body)
+	c.Signature, c.Signed = splitSignature(id, body)
 	c.CoAuthors = coAuthors(c.Message)
 	return c, nil
 }
 
-func parsePerson(s string) (Person, error) {
-	open, shut := strings.Index(s, "<"), strings.LastIndex(s, ">")
-	if open < 0 || shut < open {
-		return Person{}, fmt.Errorf("%.80q has no address", s)
+// checkHeaders looks at the headers behind the committer. Those that git gives a
+// meaning come once, and none of the first ones comes again.
+func checkHeaders(lines []string) error {
+	seen := make(map[string]bool)
+	for i, l := range lines {
+		if i > 0 && strings.HasPrefix(l, " ") {
+			continue // belongs to the header above
+		}
+		key, _, ok := strings.Cut(l, " ")
+		if !ok || key == "" {
+			return fmt.Errorf("header %.40q", l)
+		}
+		switch key {
+		case "tree", "parent", "author", "committer":
+			return fmt.Errorf("header %.40q out of order", l)
+		case "encoding", "gpgsig", "gpgsig-sha256":
+			if seen[key] {
+				return fmt.Errorf("header %s twice", key)
+			}
+			seen[key] = true
+		}
 	}
-	p := Person{Name: strings.TrimSpace(s[:open]), Email: strings.TrimSpace(s[open+1 : shut])}
-	seconds, _, _ := strings.Cut(strings.TrimSpace(s[shut+1:]), " ")
-	n, err := strconv.ParseInt(seconds, 10, 64)
-	if err != nil {
-		return Person{}, fmt.Errorf("%.80q has no time", s)
-	}
-	p.When = time.Unix(n, 0).UTC()
-	return p, nil
+	return nil
 }
 
-// splitSignature returns the gpgsig header of a commit and the bytes that it
-// covers: the object without that header.
-func splitSignature(body []byte) (string, []byte) {
-	if !bytes.Contains(body, []byte("\ngpgsig")) {
+// maxSeconds is the last second of the year 9999, the last that texts can tell.
+const maxSeconds = 253402300799
+
+// parsePerson reads "name <address> seconds zone" as git writes it. An angle
+// bracket anywhere else would let two readers see two addresses, so it is an error.
+func parsePerson(s string) (Person, error) {
+	name, rest, ok1 := strings.Cut(s, "<")
+	email, when, ok2 := strings.Cut(rest, ">")
+	if !ok1 || !ok2 {
+		return Person{}, fmt.Errorf("%.80q has no address", s)
+	}
+	if strings.ContainsAny(name+email+when, "<>") {
+		return Person{}, fmt.Errorf("%.80q has more than one address", s)
+	}
+	seconds, zone, ok := strings.Cut(strings.TrimPrefix(when, " "), " ")
+	n, err := strconv.ParseUint(seconds, 10, 63)
+	if !ok || err != nil || n > maxSeconds || !validZone(zone) {
+		return Person{}, fmt.Errorf("%.80q has no time", s)
+	}
+	return Person{Name: strings.TrimSpace(name), Email: strings.TrimSpace(email), When: time.Unix(int64(n), 0).UTC()}, nil
+}
+
+// validZone takes a sign and four digits; old tools wrote up to six.
+func validZone(zone string) bool {
+	return len(zone) >= 5 && len(zone) <= 7 && (zone[0] == '+' || zone[0] == '-') && strings.Trim(zone[1:], "0123456789") == ""
+}
+
+// splitSignature returns the signature of a commit and the bytes that it covers:
+// the object without any signature, as git takes it (Documentation/
+// gitformat-signature). A repository's hash decides under which header it stands.
+func splitSignature(id ID, body []byte) (string, []byte) {
+	end := bytes.Index(body, []byte("\n\n"))
+	if end < 0 || !bytes.Contains(body[:end], []byte("\ngpgsig")) {
 		return "", nil
 	}
-	end := bytes.Index(body, []byte("\n\n"))
+	ours := []byte("gpgsig ")
+	if len(id) == 64 {
+		ours = []byte("gpgsig-sha256 ")
+	}
 	var sig []string
 	var signed []byte
-	inSig := false
-	rest := body[:end+1]
-	for len(rest) > 0 {
+	in, mine := false, false // inside a signature; inside the one that counts
+	for rest := body[:end+1]; len(rest) > 0; {
 		line, after, _ := bytes.Cut(rest, []byte("\n"))
 		rest = after
-		switch v, ok := bytes.CutPrefix(line, []byte("gpgsig ")); {
-		case ok:
-			sig, inSig = append(sig, string(v)), true
-			continue
-		case inSig && bytes.HasPrefix(line, []byte(" ")):
-			sig = append(sig, string(line[1:]))
-			continue
+		continued := bytes.HasPrefix(line, []byte(" "))
+		if !continued {
+			in = bytes.HasPrefix(line, []byte("gpgsig"))
+			mine = bytes.HasPrefix(line, ours)
 		}
-		inSig = false
-		signed = append(append(signed, line...), '\n')
+		switch {
+		case mine && continued:
+			sig = append(sig, string(line[1:]))
+		case mine:
+			sig = append(sig, string(line[len(ours):]))
+		case !in:
+			signed = append(append(signed, line...), '\n')
+		}
 	}
 	return strings.Join(sig, "\n"), append(signed, body[end+1:]...)
 }
@@ -115,15 +158,57 @@ func splitSignature(body []byte) (string, []byte) {
 // trailer is one "Key: value" line of a message.
 type trailer struct{ key, value string }
 
+// maxTrailer bounds how long lines are joined to a trailer, in bytes.
+const maxTrailer = 4096
+
 // trailers returns every line of a message that looks like a trailer, wherever
-// it stands. Git takes only the last paragraph, and squashing moves trailers out of
-// it; what they say can only tighten, so more is better.
+// it stands, joined with the indented lines that continue it. Git takes only the
+// last paragraph, and squashing moves trailers out of it; what they say can only
+// tighten, so more is better.
 func trailers(message string) []trailer {
 	var out []trailer
+	follows := false // the line above was a trailer or continued one
 	for line := range strings.SplitSeq(message, "\n") {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), ":")
-		if ok && key != "" && !strings.ContainsAny(key, " \t/") {
-			out = append(out, trailer{strings.ToLower(key), strings.TrimSpace(value)})
+		text := strings.TrimSpace(line)
+		if follows && text != "" && line[0] != text[0] && len(out[len(out)-1].value) < maxTrailer {
+			out[len(out)-1].value += " " + text
+		}
+		key, value, ok := strings.Cut(text, ":")
+		key = strings.TrimSpace(key)
+		if ok && key != "" && !strings.ContainsAny(key, " \t/<") {
+			// An indented one may be a continuation: then it counts as both.
+			own := trailer{strings.ToLower(key), strings.TrimSpace(value)}
+			if follows && line[0] != text[0] {
+				out = slices.Insert(out, len(out)-1, own)
+			} else {
+				out, follows = append(out, own), true
+			}
+			continue
+		}
+		follows = follows && text != "" && line[0] != text[0]
+	}
+	return out
+}
+
+// addressees returns the people that a trailer's value names: whatever stands in
+// angle brackets, or, where nothing does, each word with an @ in it.
+func addressees(value string) []Person {
+	var out []Person
+	for rest := value; ; {
+		name, after, ok := strings.Cut(rest, "<")
+		email, behind, closed := strings.Cut(after, ">")
+		if !ok || !closed {
+			break
+		}
+		out = append(out, Person{Name: strings.Trim(name, " \t,;"), Email: strings.TrimSpace(email[strings.LastIndexByte(email, '<')+1:])})
+		rest = behind
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for word := range strings.FieldsSeq(value) {
+		if word = strings.Trim(word, "<>(),;"); strings.Contains(word, "@") {
+			out = append(out, Person{Email: word})
 		}
 	}
 	return out
@@ -132,12 +217,8 @@ func trailers(message string) []trailer {
 func coAuthors(message string) []Person {
 	var out []Person
 	for _, t := range trailers(message) {
-		if t.key != "co-authored-by" {
-			continue
-		}
-		if p, err := parsePerson(t.value + " 0 +0000"); err == nil {
-			p.When = time.Time{}
-			out = append(out, p)
+		if t.key == "co-authored-by" {
+			out = append(out, addressees(t.value)...)
 		}
 	}
 	return out

@@ -35,7 +35,7 @@ func Derive(base, head ID, blob []byte) (*Facts, error) {
 		return nil, err
 	}
 	f.HeadTree = w.commits[head].Tree
-	if f.Paths, err = diffTrees(f.BaseTree, f.HeadTree, w.tree); err != nil {
+	if f.Paths, err = diffTrees(f.BaseTree, f.HeadTree, maxDerivedEntries, w.tree); err != nil {
 		return nil, err
 	}
 	if id, ok := set.unused(); ok {

@@ -17,7 +17,7 @@ type SignList struct {
 	// "<number>+<account>@users.noreply.github.com".
 	AddressEnds map[string]string
 	// Trailers maps a trailer's key, in lower case, to a tool; an empty tool means
-	// that the trailer's value names it.
+	// that the trailer's value names it. "<tool>-session" is always one.
 	Trailers map[string]string
 	// Markers maps a piece of text in a message to a tool.
 	Markers map[string]string
@@ -63,14 +63,16 @@ func DefaultSigns() *SignList {
 
 // Tool returns the AI tool that an e-mail address belongs to, or "".
 func (l *SignList) Tool(email string) string {
-	email = strings.ToLower(email)
+	email = strings.ToLower(strings.TrimSpace(email))
 	if tool := l.Addresses[email]; tool != "" {
 		return tool
 	}
-	if i := strings.IndexByte(email, '+'); i >= 0 {
-		return l.AddressEnds[email[i:]]
+	// "<number>+<account>@…", and the older form without a number.
+	_, account, ok := strings.Cut(email, "+")
+	if !ok {
+		account = email
 	}
-	return ""
+	return l.AddressEnds["+"+account]
 }
 
 // Signs lists every sign of AI in the commits, sorted. Finding none says nothing:
@@ -116,25 +118,36 @@ func (l *SignList) inCommit(c *Commit) []attest.AISign {
 }
 
 func (l *SignList) inTrailer(t trailer, add func(attest.Grade, string, string)) {
-	if tool, ok := l.Trailers[t.key]; ok && t.value != "" {
-		if tool == "" {
-			tool, _, _ = strings.Cut(t.value, " ")
-		}
+	if tool, ok := l.trailerTool(t); ok {
 		add(attest.GradeTrailer, strings.ToLower(truncate(tool)), t.key+": "+t.value)
 		return
 	}
-	p, err := parsePerson(t.value + " 0 +0000")
-	if err != nil {
-		return
+	for _, p := range addressees(t.value) {
+		switch tool := l.Tool(p.Email); {
+		case tool == "":
+		case t.key == "signed-off-by":
+			add(attest.GradeTrailer, tool, "violation: an agent cannot sign off: "+t.value)
+		default:
+			add(attest.GradeTrailer, tool, t.key+": "+t.value)
+		}
 	}
-	tool := l.Tool(p.Email)
-	switch {
-	case tool == "":
-	case t.key == "signed-off-by":
-		add(attest.GradeTrailer, tool, "violation: an agent cannot sign off: "+t.value)
-	default:
-		add(attest.GradeTrailer, tool, t.key+": "+t.value)
+}
+
+// trailerTool returns the tool of a trailer whose key alone is a sign.
+func (l *SignList) trailerTool(t trailer) (string, bool) {
+	tool, ok := l.Trailers[t.key]
+	if !ok {
+		tool, ok = strings.CutSuffix(t.key, "-session")
 	}
+	if !ok || t.value == "" {
+		return "", false
+	}
+	if tool == "" { // the kernel's AGENT:MODEL [TOOL], or free text
+		if tool = t.value; strings.ContainsAny(tool, " :") {
+			tool = tool[:strings.IndexAny(tool, " :")]
+		}
+	}
+	return tool, true
 }
 
 func truncate(s string) string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode/utf8"
 )
 
 // treeEntry is one entry of a tree. Its texts share the tree's bytes.
@@ -94,10 +95,21 @@ func hasFile(entries []treeEntry, name string) bool {
 // treeReader returns the entries of a tree; path is for messages.
 type treeReader func(id ID, path string) ([]treeEntry, error)
 
+// Bounds of one comparison. Honest trees within MaxObjects hold fewer than 20,000
+// entries; a few hundred bytes of trees that name each other again and again
+// would stand for millions of files. What a statement cannot list is no fact.
+const (
+	maxDerivedEntries = 1 << 16 // read from the objects of a statement
+	maxReadEntries    = 1 << 22 // read from a repository
+	maxPath           = 4096    // bytes of one path, as package attest has it
+	maxPaths          = 1 << 20 // bytes of all paths
+)
+
 // diffTrees lists the files that differ between two trees; an empty id stands
-// for no tree. It reads every tree that differs, on both sides.
-func diffTrees(a, b ID, read treeReader) ([]Path, error) {
-	d := &differ{read: read}
+// for no tree. It reads every tree that differs, on both sides, and no more
+// than the given number of entries.
+func diffTrees(a, b ID, entries int, read treeReader) ([]Path, error) {
+	d := &differ{read: read, entries: entries, bytes: maxPaths}
 	if err := d.dirs(a, b, "", 0); err != nil {
 		return nil, err
 	}
@@ -106,8 +118,10 @@ func diffTrees(a, b ID, read treeReader) ([]Path, error) {
 }
 
 type differ struct {
-	read treeReader
-	out  []Path
+	read    treeReader
+	entries int // that may still be read
+	bytes   int // of paths that may still be listed
+	out     []Path
 }
 
 func (d *differ) dirs(a, b ID, prefix string, depth int) error {
@@ -146,7 +160,14 @@ func (d *differ) list(id ID, prefix string) ([]treeEntry, error) {
 	if id == "" {
 		return nil, nil
 	}
-	return d.read(id, prefix)
+	entries, err := d.read(id, prefix)
+	if err != nil {
+		return nil, err
+	}
+	if d.entries -= len(entries) + 1; d.entries < 0 {
+		return nil, &Error{Object: id, Path: prefix, Why: "stands for more entries than can be compared"}
+	}
+	return entries, nil
 }
 
 // entry compares two entries of one name and kind; either may be absent.
@@ -154,12 +175,19 @@ func (d *differ) entry(l, r treeEntry, prefix string, depth int) error {
 	if l == r {
 		return nil
 	}
-	path := prefix + l.name
-	if l.name == "" {
-		path = prefix + r.name
+	name := max(l.name, r.name) // the same on both sides, or empty on one
+	if len(prefix)+len(name) > maxPath {
+		return &Error{Path: prefix, Why: fmt.Sprintf("holds a path longer than %d bytes", maxPath)}
 	}
+	path := prefix + name
 	if l.isTree() || r.isTree() {
 		return d.dirs(l.id(), r.id(), path+"/", depth+1)
+	}
+	if d.bytes -= len(path); d.bytes < 0 {
+		return &Error{Why: fmt.Sprintf("the paths that differ have more than %d bytes", maxPaths)}
+	}
+	if !utf8.ValidString(path) {
+		return &Error{Path: path, Why: "is not UTF-8, and no statement can name it"}
 	}
 	d.out = append(d.out, Path{Path: path, OldMode: l.mode, NewMode: r.mode, OldID: l.id(), NewID: r.id()})
 	return nil
