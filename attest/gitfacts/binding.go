@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,6 +39,13 @@ func (r *Repo) Bind(ctx context.Context, merged, head ID) (Outcome, error) {
 	if len(m.Parents) == 0 {
 		return o, nil
 	}
+	base, err := r.MergeBase(ctx, m.Parents[0], head)
+	if errors.Is(err, ErrNotFound) {
+		return o, nil // two histories: nothing can be merged again
+	}
+	if err != nil {
+		return o, err
+	}
 	replayed, err := r.mergeTree(ctx, m.Parents[0], head)
 	if err != nil {
 		return o, err
@@ -49,7 +57,7 @@ func (r *Repo) Bind(ctx context.Context, merged, head ID) (Outcome, error) {
 	case o.ReplayClean:
 		o.Binding = attest.BindingReplay
 	default:
-		if err := r.bindLoosely(ctx, &o, m, head, replayed); err != nil {
+		if err := r.bindLoosely(ctx, &o, m, base, head, replayed); err != nil {
 			return o, err
 		}
 	}
@@ -57,11 +65,7 @@ func (r *Repo) Bind(ctx context.Context, merged, head ID) (Outcome, error) {
 }
 
 // bindLoosely is Bind for a merge that replay does not explain.
-func (r *Repo) bindLoosely(ctx context.Context, o *Outcome, m Commit, head, replayed ID) error {
-	base, err := r.MergeBase(ctx, m.Parents[0], head)
-	if err != nil {
-		return err
-	}
+func (r *Repo) bindLoosely(ctx context.Context, o *Outcome, m Commit, base, head, replayed ID) error {
 	want, err := r.patchID(ctx, base, head)
 	if err != nil {
 		return err
@@ -138,27 +142,45 @@ func (r *Repo) patchID(ctx context.Context, a, b ID) (string, error) {
 // replayCommand is a git process in our own bare repository.
 func (r *Repo) replayCommand(ctx context.Context, like ID, args ...string) (*exec.Cmd, error) {
 	if r.replay == "" {
-		dir, err := os.MkdirTemp("", "countersign-replay-")
+		dir, err := r.makeReplay(ctx, len(like) == 64)
 		if err != nil {
-			return nil, err
-		}
-		r.replay = dir
-		format := "sha1"
-		if len(like) == 64 {
-			format = "sha256"
-		}
-		initialise := exec.CommandContext(ctx, "git", "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir)
-		initialise.Env = environ()
-		if _, err := output(initialise); err != nil {
 			return nil, fmt.Errorf("make a repository to replay in: %w", err)
 		}
+		r.replay = dir
 	}
 	fixed := []string{
-		"--no-replace-objects", "-c", "core.attributesFile=" + os.DevNull, "-c", "merge.renames=true", "-c", "merge.directoryRenames=conflict",
+		"--no-replace-objects", "-c", "core.commitGraph=false", "-c", "core.attributesFile=" + os.DevNull,
+		"-c", "merge.renames=true", "-c", "merge.directoryRenames=conflict",
 		"-c", "merge.conflictStyle=merge", "-c", "diff.renames=true", "-c", "diff.algorithm=myers", "-c", "diff.renameLimit=1000", "-c", "merge.renameLimit=7000",
 		"--git-dir=" + r.replay,
 	}
 	cmd := exec.CommandContext(ctx, "git", append(fixed, args...)...)
-	cmd.Env = environ("GIT_ALTERNATE_OBJECT_DIRECTORIES=" + r.objects)
+	cmd.Env = environ()
 	return cmd, nil
+}
+
+// makeReplay makes a bare repository that borrows the objects of the judged one.
+// The loan is written to a file, for a path in the environment ends at a colon.
+func (r *Repo) makeReplay(ctx context.Context, isSHA256 bool) (string, error) {
+	if strings.Contains(r.objects, "\n") {
+		return "", fmt.Errorf("%q has a line break in its path", r.objects)
+	}
+	dir, err := os.MkdirTemp("", "countersign-replay-")
+	if err != nil {
+		return "", err
+	}
+	format := "sha1"
+	if isSHA256 {
+		format = "sha256"
+	}
+	initialise := exec.CommandContext(ctx, "git", "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir)
+	initialise.Env = environ()
+	_, err = output(initialise)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "objects", "info", "alternates"), []byte(r.objects+"\n"), 0o600)
+	}
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
 }

@@ -8,8 +8,12 @@ import (
 	"strings"
 )
 
-// maxAncestors bounds how many commits prove that a base lies on the target.
-const maxAncestors = 512
+// maxAncestors bounds how many commits prove that a base lies on the target, and
+// maxSearched how many are looked at to find the shortest way there.
+const (
+	maxAncestors = 512
+	maxSearched  = 16 << 10
+)
 
 // Change collects the objects that prove base..head. When they exceed
 // MaxObjects the blob is nil, and the facts, read from the repository, can only
@@ -29,7 +33,13 @@ func (r *Repo) Admitted(ctx context.Context, merged, reviewedBase ID) ([]byte, *
 	if len(c.Parents) > 0 {
 		base = c.Parents[0]
 	}
-	return r.capture(ctx, base, merged, reviewedBase)
+	blob, facts, err := r.capture(ctx, base, merged, reviewedBase)
+	if err == nil && blob == nil && reviewedBase != "" {
+		// The way to the base may be what is too long. Proven facts without it
+		// are worth more than claimed ones with it.
+		return r.capture(ctx, base, merged, "")
+	}
+	return blob, facts, err
 }
 
 // capture collects objects and then derives the facts from them, so that what
@@ -151,7 +161,7 @@ func (c *collector) pathsTo(ctx context.Context, base ID, targets []ID) error {
 		missing[t] = t != base
 	}
 	queue := []ID{base}
-	for n := 0; len(queue) > 0 && n < maxAncestors; n++ {
+	for n := 0; len(queue) > 0 && n < maxSearched; n++ {
 		if !slices.ContainsFunc(targets, func(t ID) bool { return missing[t] }) {
 			break
 		}
@@ -173,18 +183,27 @@ func (c *collector) pathsTo(ctx context.Context, base ID, targets []ID) error {
 		return err
 	}
 	for _, t := range targets {
-		for id, known := t, true; id != "" && !c.seen[id]; {
-			next, ok := child[id]
-			if known = ok; !known {
-				break
-			}
+		for _, id := range wayTo(child, t) {
 			if _, err := c.commit(ctx, id); err != nil {
 				return err
 			}
-			id = next
 		}
 	}
 	return nil
+}
+
+// wayTo lists the commits from target up to the base, whose child is "". It is
+// empty when the target was not reached or lies too far away.
+func wayTo(child map[ID]ID, target ID) []ID {
+	var way []ID
+	for id := target; id != ""; {
+		next, ok := child[id]
+		if !ok || len(way) > maxAncestors {
+			return nil
+		}
+		way, id = append(way, id), next
+	}
+	return way
 }
 
 // HeadRef fills a pattern such as "refs/pull/{id}/head".

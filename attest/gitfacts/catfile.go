@@ -40,36 +40,65 @@ func (c *catFile) close() error {
 	return c.cmd.Wait()
 }
 
-// object reads one object of a known type and size limit.
+// maxObject is the largest commit or tree that is read, in bytes.
+const maxObject = 64 << 20
+
+// object reads one object of a known type. Git does not hash what it reads from a
+// pack, so the bytes are held against the id here.
 func (r *Repo) object(ctx context.Context, id ID, typ string) ([]byte, error) {
+	if !validID(id) {
+		return nil, fmt.Errorf("object %.80q: %w", id, ErrNotFound)
+	}
 	if r.cat == nil {
 		if err := r.startCatFile(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := fmt.Fprintln(r.cat.in, id); err != nil {
-		return nil, fmt.Errorf("ask git for %s: %w", short(id), err)
-	}
-	header, err := r.cat.out.ReadString('\n')
+	got, body, err := r.cat.ask(id)
 	if err != nil {
-		return nil, fmt.Errorf("read %s from git: %w", short(id), err)
+		return nil, err
+	}
+	if got != typ {
+		return nil, fmt.Errorf("object %s is a %s, not a %s", short(id), got, typ)
+	}
+	loose := Object{Type: typ, Body: body}.appendLoose(nil)
+	if is, err := hashObject(loose, len(id) == 64); err != nil || is != id {
+		return nil, fmt.Errorf("object %s: the repository holds other bytes under this id; run: git fsck", short(id))
+	}
+	return body, nil
+}
+
+// ask returns the type and content of an object; no content when it is a blob.
+func (c *catFile) ask(id ID) (typ string, body []byte, err error) {
+	if _, err := fmt.Fprintln(c.in, id); err != nil {
+		return "", nil, fmt.Errorf("ask git for %s: %w", short(id), err)
+	}
+	header, err := c.out.ReadString('\n')
+	if err != nil {
+		return "", nil, fmt.Errorf("read %s from git: %w", short(id), err)
 	}
 	fields := strings.Fields(header)
 	if len(fields) != 3 {
-		return nil, fmt.Errorf("object %s: %w", short(id), ErrNotFound)
+		return "", nil, fmt.Errorf("object %s: %w", short(id), ErrNotFound)
 	}
-	size, err := strconv.Atoi(fields[2])
+	size, err := strconv.ParseInt(fields[2], 10, 64)
 	if err != nil {
-		return nil, fmt.Errorf("object %s: git says %.80q", short(id), header)
+		return "", nil, fmt.Errorf("object %s: git says %.80q", short(id), header)
 	}
-	body := make([]byte, size+1)
-	if _, err := io.ReadFull(r.cat.out, body); err != nil {
-		return nil, fmt.Errorf("read %s from git: %w", short(id), err)
+	if fields[1] == "blob" || size > maxObject {
+		if _, err := io.CopyN(io.Discard, c.out, size+1); err != nil {
+			return "", nil, fmt.Errorf("read %s from git: %w", short(id), err)
+		}
+		if size > maxObject {
+			return "", nil, fmt.Errorf("object %s has %d bytes; the limit is %d", short(id), size, maxObject)
+		}
+		return fields[1], nil, nil
 	}
-	if fields[1] != typ {
-		return nil, fmt.Errorf("object %s is a %s, not a %s", short(id), fields[1], typ)
+	body = make([]byte, size+1)
+	if _, err := io.ReadFull(c.out, body); err != nil {
+		return "", nil, fmt.Errorf("read %s from git: %w", short(id), err)
 	}
-	return body[:size], nil
+	return fields[1], body[:size], nil
 }
 
 // Commit reads and parses one commit.

@@ -102,8 +102,7 @@ func decompress(blob []byte, buffer *[]byte) ([]byte, error) {
 
 // objectSet holds the objects of one statement by the id that their bytes have.
 type objectSet struct {
-	sha256 bool
-	byID   map[ID]*held
+	byID map[ID]*held
 }
 
 type held struct {
@@ -118,7 +117,7 @@ func decode(blob []byte, idSize int, buffer *[]byte) (*objectSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := &objectSet{sha256: idSize == 64, byID: make(map[ID]*held)}
+	set := &objectSet{byID: make(map[ID]*held)}
 	for len(raw) > 0 {
 		header, _, ok := bytes.Cut(raw[:min(len(raw), 40)], []byte{0})
 		if !ok {
@@ -133,7 +132,7 @@ func decode(blob []byte, idSize int, buffer *[]byte) (*objectSet, error) {
 		if end > len(raw) {
 			return nil, &Error{Why: fmt.Sprintf("objects end inside a %s", typ)}
 		}
-		id, err := set.idOf(raw[:end])
+		id, err := hashObject(raw[:end], idSize == 64)
 		if err != nil {
 			return nil, err
 		}
@@ -146,9 +145,10 @@ func decode(blob []byte, idSize int, buffer *[]byte) (*objectSet, error) {
 	return set, nil
 }
 
-// idOf hashes an object in loose form, with collision detection where the hash is SHA-1.
-func (s *objectSet) idOf(loose []byte) (ID, error) {
-	if s.sha256 {
+// hashObject hashes an object in loose form, with collision detection where the
+// hash is SHA-1.
+func hashObject(loose []byte, isSHA256 bool) (ID, error) {
+	if isSHA256 {
 		sum := sha256.Sum256(loose)
 		return ID(hex.EncodeToString(sum[:])), nil
 	}

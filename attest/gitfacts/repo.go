@@ -52,7 +52,17 @@ func Open(ctx context.Context, dir string) (*Repo, error) {
 			return nil, fmt.Errorf("%s: %s exists: %s", dir, f.path, f.why)
 		}
 	}
+	if packs, err := filepath.Glob(filepath.Join(globQuote(r.objects), "pack", "*.promisor")); err != nil {
+		return nil, fmt.Errorf("look for borrowed packs of %s: %w", dir, err)
+	} else if len(packs) > 0 {
+		return nil, fmt.Errorf("%s: %s exists: it is a partial clone; make a full one", dir, packs[0])
+	}
 	return r, nil
+}
+
+// globQuote takes the meaning from the characters that patterns give one.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // Version is git's version, which admissions record.
@@ -76,7 +86,7 @@ func environ(extra ...string) []string {
 		"LC_ALL=C", "TZ=UTC", "HOME=" + os.DevNull, "PATH=" + os.Getenv("PATH"),
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1",
 		"GIT_NO_REPLACE_OBJECTS=1", "GIT_GRAFT_FILE=" + os.DevNull, "GIT_TERMINAL_PROMPT=0",
-		"GIT_OPTIONAL_LOCKS=0",
+		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none",
 	}
 	return append(env, extra...)
 }
@@ -85,6 +95,7 @@ func environ(extra ...string) []string {
 func (r *Repo) command(ctx context.Context, args ...string) *exec.Cmd {
 	fixed := []string{
 		"--no-replace-objects", "-c", "safe.directory=*", "-c", "core.attributesFile=" + os.DevNull,
+		"-c", "core.commitGraph=false", // a file beside the objects, which can show other parents
 		"-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull, "-c", "log.showSignature=false",
 		"-C", r.dir,
 	}
@@ -154,9 +165,14 @@ func ids(out string) []ID {
 	return list
 }
 
-// MergeBase returns the best common ancestor of two commits.
+// MergeBase returns the best common ancestor of two commits. The error is
+// ErrNotFound when they share no history.
 func (r *Repo) MergeBase(ctx context.Context, a, b ID) (ID, error) {
 	out, err := r.git(ctx, "merge-base", string(a), string(b))
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return "", fmt.Errorf("a commit that %s and %s both come from: %w", short(a), short(b), ErrNotFound)
+	}
 	if err != nil {
 		return "", fmt.Errorf("find the merge base of %s and %s: %w", short(a), short(b), err)
 	}

@@ -60,8 +60,11 @@ func (c *Commit) SSHSigner() (spki []byte, err error) {
 	if err != nil {
 		return nil, errors.New("SSH signature holds no readable key")
 	}
+	if t := key.Type(); t != ssh.KeyAlgoECDSA256 && t != ssh.KeyAlgoED25519 {
+		return nil, errors.New("SSH signature was made with a key that cannot be on a roster")
+	}
 	var sig ssh.Signature
-	if err := ssh.Unmarshal(blob.Signature, &sig); err != nil {
+	if err := ssh.Unmarshal(blob.Signature, &sig); err != nil || len(sig.Rest) > 0 {
 		return nil, errors.New("SSH signature is cut short")
 	}
 	signed := append([]byte(sshMagic), ssh.Marshal(struct {
