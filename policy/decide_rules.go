@@ -34,7 +34,7 @@ type study struct {
 
 // judgeChanges studies each commit of the range and asks every rule about it.
 func (j *judge) judgeChanges() {
-	j.signs = gitfacts.DefaultSigns()
+	j.signs = j.in.Set.Signs()
 	studies := make([]*study, 0, len(j.commits))
 	release := ReleaseVars{Name: j.d.Core.Release, Repository: j.in.Request.Repository, Changes: len(j.commits)}
 	for _, c := range j.commits {

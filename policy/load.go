@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/policy/strictyaml"
 )
@@ -59,7 +60,7 @@ func ReadFolder(dir string) (*Set, error) {
 // ParseSet reads a policy set strictly and checks its files against each other.
 // Errors wrap ErrInvalid and name file, line and column.
 func ParseSet(files attest.PolicyFiles) (*Set, error) {
-	s := &Set{files: files, digest: digestOf(files)}
+	s := &Set{files: files, digest: digestOf(files), signs: gitfacts.DefaultSigns()}
 	if err := s.parse(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -87,7 +88,7 @@ func (s *Set) parse() error {
 	}
 	var rules strictyaml.Node
 	hasRules := false
-	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "rules"}
+	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "signs", "rules"}
 	err = root.Fields(known, func(key string, v strictyaml.Node) (err error) {
 		switch key {
 		case "name":
@@ -104,6 +105,8 @@ func (s *Set) parse() error {
 			s.ValidFor, err = v.Duration(24 * time.Hour)
 		case "baselines":
 			err = s.parseBaselines(v)
+		case "signs":
+			err = s.parseSigns(v)
 		case "rules":
 			rules, hasRules = v, true // after levels and tiers
 		}

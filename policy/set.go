@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/policy/roster"
 )
 
@@ -26,6 +27,7 @@ type Set struct {
 
 	files  attest.PolicyFiles
 	digest attest.Digest
+	signs  *gitfacts.SignList
 }
 
 // Environment is a place that releases go to.
