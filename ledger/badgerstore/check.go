@@ -72,6 +72,7 @@ type checker struct {
 	*Store
 	ctx      context.Context // of this one call of Check
 	progress Progress
+	meter    *meter
 	report   Report
 
 	headFile ledger.Head
@@ -114,11 +115,22 @@ func (c *checker) run() error {
 	if err := c.checkNote(head); err != nil {
 		return fmt.Errorf("%s: %w", c.layout.head(), err)
 	}
-	return c.indexHolds()
+	if err := c.indexHolds(); err != nil {
+		return err
+	}
+	c.meter.finish()
+	return nil
 }
 
 // journalHolds goes through the journal.
 func (c *checker) journalHolds() error {
+	var err error
+	if c.meter, err = c.journal.meter(c.progress); err != nil {
+		return err
+	}
+	if c.index != nil {
+		c.meter.index = c.meter.journal / 2 // measured: half the time
+	}
 	c.report.Segments = len(c.journal.segments)
 	for from := c.journal.scanAll(); ; {
 		if err := c.ctx.Err(); err != nil {
@@ -135,6 +147,7 @@ func (c *checker) journalHolds() error {
 		if err := c.batch(b); err != nil {
 			return err
 		}
+		c.meter.read(from)
 	}
 }
 
@@ -152,9 +165,6 @@ func (c *checker) batch(b *batch) error {
 	}
 	if c.verify.work != nil {
 		c.verify.work <- signed{t.head, b.segment, b.commitAt}
-	}
-	if c.report.Commits%64 == 0 {
-		c.progress.report(c.journal, b)
 	}
 	if c.index == nil {
 		return nil
@@ -206,6 +216,9 @@ func (c *checker) indexHolds() error {
 	has := census{seed: c.rows.seed}
 	err = c.index.each(func(key, value []byte) error {
 		has.add(row{key, value})
+		if has.count%1024 == 0 {
+			c.meter.compared(has.count, c.rows.count)
+		}
 		return c.ctx.Err()
 	})
 	if err == nil {
@@ -221,9 +234,10 @@ func (c *checker) indexHolds() error {
 // of rows can be compared in any order. The hash is keyed anew in every run:
 // nobody can prepare rows whose sums agree.
 type census struct {
-	seed maphash.Seed
-	kind [256]struct{ count, sum uint64 }
-	hash maphash.Hash
+	seed  maphash.Seed
+	count uint64 // of all kinds
+	kind  [256]struct{ count, sum uint64 }
+	hash  maphash.Hash
 }
 
 func (c *census) add(r row) {
@@ -233,6 +247,7 @@ func (c *census) add(r row) {
 	c.hash.Write(r.value)
 	k := &c.kind[r.key[0]]
 	k.count++
+	c.count++
 	k.sum += c.hash.Sum64()
 }
 

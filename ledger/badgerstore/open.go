@@ -173,6 +173,10 @@ func (s *Store) openEmpty() error {
 // replay applies the rest of the journal to the index and the tip, and leaves
 // the journal ready for appending.
 func (s *Store) replay(ctx context.Context, from *scan, progress Progress) error {
+	meter, err := s.journal.meter(progress)
+	if err != nil {
+		return err
+	}
 	var last batch
 	for {
 		if err := ctx.Err(); err != nil {
@@ -189,14 +193,16 @@ func (s *Store) replay(ctx context.Context, from *scan, progress Progress) error
 			from.window.end = from.offset
 			continue
 		}
-		if err := s.replayBatch(b, progress); err != nil {
+		if err := s.replayBatch(b); err != nil {
 			return err
 		}
 		last = *b
+		meter.read(from)
 	}
 	if err := s.applyRows(); err != nil {
 		return err
 	}
+	meter.finish()
 	s.journal.end = from.offset
 	return s.journal.resync(&last)
 }
@@ -204,7 +210,7 @@ func (s *Store) replay(ctx context.Context, from *scan, progress Progress) error
 // rowsAtOnce is how many rows replay gathers before it applies them.
 const rowsAtOnce = 20_000
 
-func (s *Store) replayBatch(b *batch, progress Progress) error {
+func (s *Store) replayBatch(b *batch) error {
 	t, err := s.growth.replay(s.tip, b)
 	if err != nil {
 		return err
@@ -217,7 +223,6 @@ func (s *Store) replayBatch(b *batch, progress Progress) error {
 	if len(s.growth.rows) < rowsAtOnce {
 		return nil
 	}
-	progress.report(s.journal, b)
 	return s.applyRows()
 }
 

@@ -7,28 +7,6 @@ import (
 	"os"
 )
 
-// A Progress is told how much of the journal was read, in bytes, from time to
-// time and from one goroutine. It may be nil.
-type Progress func(done, total int64)
-
-// report tells where b ends in the journal.
-func (p Progress) report(j *journal, b *batch) {
-	if p == nil {
-		return
-	}
-	done, total := int64(0), int64(0)
-	for _, s := range j.segments {
-		size, err := s.file.Size()
-		if err != nil {
-			return
-		}
-		if total += size; s.segment < b.segment.segment {
-			done += size
-		}
-	}
-	p(done+b.end, total)
-}
-
 // Rebuild throws the index away and makes it again from the journal. It also
 // writes the head again when that is missing: whoever calls Rebuild vouches for
 // the journal being the newest. A journal that ends before a head that is there
