@@ -97,7 +97,8 @@ func classifyRPC(e *connect.Error) (int, string) {
 	switch e.Code() {
 	case connect.CodePermissionDenied, connect.CodeNotFound, connect.CodeUnauthenticated:
 		return exitNo, text
-	case connect.CodeInvalidArgument, connect.CodeOutOfRange, connect.CodeUnimplemented, connect.CodeFailedPrecondition:
+	case connect.CodeInvalidArgument, connect.CodeOutOfRange, connect.CodeUnimplemented, connect.CodeFailedPrecondition,
+		connect.CodeResourceExhausted: // too large; overloaded is Unavailable
 		return exitWrong, text
 	case connect.CodeDeadlineExceeded:
 		return exitBroken, "the ledger did not answer in time; nobody knows whether it took the request. The same command can be repeated"

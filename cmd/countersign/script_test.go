@@ -84,7 +84,9 @@ func TestScripts(t *testing.T) {
 			env.Values[serverKey] = &server{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar,
+		},
 	})
 }
 
@@ -93,10 +95,7 @@ type contextKey string
 const serverKey contextKey = "server"
 
 // server is the ledger of one script.
-type server struct {
-	cmd *exec.Cmd
-	url string
-}
+type server struct{ cmd *exec.Cmd }
 
 // cmdEnds runs a command that must exit with a code: ends CODE COMMAND….
 func cmdEnds(ts *testscript.TestScript, neg bool, args []string) {
