@@ -43,7 +43,7 @@ check: ## Formatting, generated code, vet and lint
 	go vet ./...
 	$(LINT) ./...
 	$(BUF) lint proto
-	@cp -r proto/gen $(BIN)/gen-before && $(BUF) generate && diff -r $(BIN)/gen-before proto/gen \
+	@mkdir -p $(BIN) && cp -r proto/gen $(BIN)/gen-before && $(BUF) generate && diff -r $(BIN)/gen-before proto/gen \
 	  || { rm -rf $(BIN)/gen-before; echo "proto/gen is not what buf generates: run make generate"; exit 1; }
 	@rm -rf $(BIN)/gen-before
 

@@ -54,7 +54,8 @@ func Parse(file string, text []byte) (Node, error) {
 		if errors.Is(err, io.EOF) {
 			return at(1, 1, "is empty")
 		}
-		return at(lineOf(err), 1, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		line, why := placed(err)
+		return at(line, 1, "%s", why)
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		return at(max(more.Line, 1), max(more.Column, 1), "holds a second document")
@@ -66,13 +67,15 @@ func Parse(file string, text []byte) (Node, error) {
 	return root, root.check(0)
 }
 
-func lineOf(err error) int {
-	_, after, _ := strings.Cut(err.Error(), "line ")
-	digits, _, _ := strings.Cut(after, ":")
-	if n, err := strconv.Atoi(digits); err == nil {
-		return n
+// placed takes an error of the library apart: "yaml: line 2: why".
+func placed(err error) (line int, why string) {
+	why = strings.TrimPrefix(err.Error(), "yaml: ")
+	if number, rest, ok := strings.Cut(strings.TrimPrefix(why, "line "), ": "); ok {
+		if n, err := strconv.Atoi(number); err == nil && n > 0 {
+			return n, rest
+		}
 	}
-	return 1
+	return 1, why
 }
 
 // check refuses what no file of ours may hold, at any depth.
