@@ -36,17 +36,23 @@ func (s *ledgerService) Watch(ctx context.Context, req *connect.Request[counters
 	}
 	for index := req.Msg.FromIndex; ; {
 		if err := s.ledger.Wait(ctx, index); err != nil {
-			if s.draining.Err() != nil {
-				return s.fail(ctx, errStopping)
-			}
-			return s.fail(ctx, err)
+			return s.ended(ctx, err)
 		}
 		for size := s.ledger.Head().Size; index < size; index++ {
 			if err := s.send(ctx, index, keys, stream); err != nil {
-				return s.fail(ctx, err)
+				return s.ended(ctx, err)
 			}
 		}
 	}
+}
+
+// ended says why a watch ends: when the server stops it is not the caller who
+// hung up, though the context looks the same.
+func (s *ledgerService) ended(ctx context.Context, err error) error {
+	if s.draining.Err() != nil {
+		err = errStopping
+	}
+	return s.fail(ctx, err)
 }
 
 func (s *ledgerService) send(ctx context.Context, index uint64, keys []string, stream *connect.ServerStream[countersignv1.WatchResponse]) error {

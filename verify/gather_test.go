@@ -441,6 +441,29 @@ func TestMoreThanTheLimitIsAnError(t *testing.T) {
 	}
 }
 
+// A gate that asks often fills no limit: verdicts are found as verdicts, and no
+// number of them hides where a range begins.
+func TestManyVerdictsAboutOneRelease(t *testing.T) {
+	w := newWorld(t)
+	l := newLine(w, 2)
+	d, file := artifact("app")
+	l.log(file)
+	first := w.say("service", w.allow(l.merged[0], nil), l.subject(l.merged[0]))
+	denied := w.allow(l.to(), func(d *attest.Decision) { d.Verdict = "deny" })
+	for i := range verify.MaxEvidence + 100 {
+		denied.Nonce = fmt.Sprint(i)
+		w.say("service", denied, file, l.subject(l.to()))
+		if i%20 == 0 { // an allow of the end itself is no start, and hides none
+			w.say("service", w.allow(l.to(), func(a *attest.Decision) { a.Nonce = denied.Nonce }), file, l.subject(l.to()))
+		}
+	}
+	g, err := w.gather(l.request(d, l.base))
+	must(t, err)
+	if g.From != l.merged[0] || g.FromBecause != fmt.Sprintf("allowed #%d", first) || len(g.Range) != 1 {
+		t.Errorf("from %s because %q", g.From, g.FromBecause)
+	}
+}
+
 // The log's own process and everybody else gather the same.
 func TestTheLogItselfGathersWhatOthersDo(t *testing.T) {
 	w := newWorld(t)
