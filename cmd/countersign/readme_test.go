@@ -38,7 +38,8 @@ func cmdReadme(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(os.Symlink(testdata, ts.MkAbs("project/testdata")))
 	ts.Check(os.WriteFile(ts.MkAbs("project/quickstart.sh"), []byte(block), 0o644))
 	ts.Check(os.WriteFile(ts.MkAbs("project/promised"), []byte(strings.Join(lines, "")), 0o644))
-	addr := freeAddress(ts)
+	addr, err := freeAddress()
+	ts.Check(err)
 	ts.Setenv("COUNTERSIGN_LISTEN", addr)
 	ts.Setenv("COUNTERSIGN_SERVER", "http://"+addr)
 }
@@ -64,12 +65,12 @@ func cmdPrints(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func freeAddress(ts *testscript.TestScript) string {
+func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	addr := l.Addr().String()
-	ts.Check(l.Close())
-	return addr
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // sourceDir is this package's folder: scripts run elsewhere.

@@ -133,7 +133,8 @@ func cmdLedger(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func (s *server) start(ts *testscript.TestScript, flags []string) {
-	addr := freeAddress(ts)
+	addr, err := freeAddress()
+	ts.Check(err)
 	bin, err := serverBinary()
 	ts.Check(err)
 	s.cmd = exec.Command(filepath.Join(bin, "countersignd"), append([]string{"serve", "--data", "data", "--listen", addr}, flags...)...)
