@@ -54,9 +54,8 @@ type Head struct {
 	Time  time.Time
 }
 
-// A Link is one entry of the chain of negative evidence: Chain is
-// SHA-256("countersign negative v1\n" ‖ previous chain ‖ index as 8 big-endian bytes ‖ leaf hash),
-// and the chain before the first link is all zeros.
+// A Link is one entry of the chain of negative evidence; Chain is the head of the
+// chain after it (tlog.ChainNegative).
 type Link struct {
 	Index uint64
 	Leaf  tlog.Hash

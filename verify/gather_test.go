@@ -389,7 +389,7 @@ func TestALogThatContradictsItselfIsAnError(t *testing.T) {
 	})
 	w.say("service", sawTwo, l.subject(l.base))
 	first := func(links []verify.Link) (tlog.Hash, []verify.Link) {
-		return verify.ChainHash(tlog.Hash{}, links[0]), links[:1]
+		return tlog.ChainNegative(tlog.Hash{}, links[0].Index, links[0].Leaf), links[:1]
 	}
 	honest, err := w.source().Negative(t.Context())
 	must(t, err)

@@ -155,7 +155,7 @@ func newChain(items []NegativeItem) (*chain, error) {
 		if i > 0 && items[i-1].Link.Index >= it.Link.Index {
 			return nil, corruptAt(it.Link.Index, BadProof, "negative", "the chain is not in log order")
 		}
-		head = ChainHash(head, it.Link)
+		head = tlog.ChainNegative(head, it.Link.Index, it.Link.Leaf)
 		c.heads = append(c.heads, head)
 		c.at[it.Link.Index] = true
 		if it.Evidence != nil {

@@ -88,7 +88,7 @@ func (p *packReader) checkChain() error {
 		if leaf := tlog.LeafHash(p.pack.entries[l.Index].Leaf); leaf != l.Leaf {
 			return corruptAt(l.Index, NotLogged, "negative", "the entry is not the one of the chain")
 		}
-		head = ChainHash(head, l)
+		head = tlog.ChainNegative(head, l.Index, l.Leaf)
 	}
 	if n := uint64(len(p.pack.links)); n != p.pack.view.ChainLength || head != p.pack.view.Chain {
 		return &CorruptError{BadProof, -1, "negative", fmt.Sprintf("the chain has %d links and ends in %s; the pack says %d and %s", n, head, p.pack.view.ChainLength, p.pack.view.Chain)}

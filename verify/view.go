@@ -1,12 +1,8 @@
 package verify
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"time"
-
-	"github.com/countersign-dev/countersign/ledger/tlog"
 )
 
 // OpenView checks a signed checkpoint and the timestamp over it, and returns the
@@ -49,14 +45,4 @@ func (t *Trust) OpenView(note, token []byte) (LogView, error) {
 
 func badCheckpoint(format string, args ...any) *Refusal {
 	return &Refusal{Kind: BadCheckpoint, Check: "checkpoint", Why: fmt.Sprintf(format, args...), Corrupt: true}
-}
-
-// ChainHash is the head of the chain of negative evidence after one more link:
-// SHA-256("countersign negative v1\n" ‖ previous head ‖ index as 8 big-endian
-// bytes ‖ leaf hash). Before the first link the head is all zeros.
-func ChainHash(previous tlog.Hash, link Link) tlog.Hash {
-	b := append(make([]byte, 0, 128), "countersign negative v1\n"...)
-	b = append(b, previous[:]...)
-	b = binary.BigEndian.AppendUint64(b, link.Index)
-	return sha256.Sum256(append(b, link.Leaf[:]...))
 }

@@ -125,7 +125,7 @@ func (l *Log) Put(logged attest.Logged) (uint64, error) {
 	if logged.Negative {
 		link := verify.Link{Index: index, Leaf: leaf}
 		l.links = append(l.links, link)
-		l.chain = verify.ChainHash(l.chain, link)
+		l.chain = tlog.ChainNegative(l.chain, link.Index, link.Leaf)
 	}
 	l.view = nil
 	return index, nil

@@ -65,11 +65,7 @@ func link(links []ledger.Link, index uint64, leaf tlog.Hash) ledger.Link {
 	if n := len(links); n > 0 {
 		previous = links[n-1].Chain
 	}
-	b := append(make([]byte, 0, 128), "countersign negative v1\n"...)
-	b = append(b, previous[:]...)
-	b = binary.BigEndian.AppendUint64(b, index)
-	b = append(b, leaf[:]...)
-	return ledger.Link{Index: index, Leaf: leaf, Chain: sha256.Sum256(b)}
+	return ledger.Link{Index: index, Leaf: leaf, Chain: tlog.ChainNegative(previous, index, leaf)}
 }
 
 // A tip is the end of a log, on which the next batch builds. It is used as a

@@ -5,8 +5,6 @@ package ledgertest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -103,16 +101,13 @@ func (m *Memory) keep(r ledger.Record, leaf tlog.Hash) {
 	}
 }
 
-// NextLink extends the chain of negative evidence, as the doc comment of
-// ledger.Link has it.
+// NextLink extends the chain of negative evidence.
 func NextLink(links []ledger.Link, index uint64, leaf tlog.Hash) ledger.Link {
 	var last tlog.Hash
 	if len(links) > 0 {
 		last = links[len(links)-1].Chain
 	}
-	b := append([]byte("countersign negative v1\n"), last[:]...)
-	b = binary.BigEndian.AppendUint64(b, index)
-	return ledger.Link{Index: index, Leaf: leaf, Chain: sha256.Sum256(append(b, leaf[:]...))}
+	return ledger.Link{Index: index, Leaf: leaf, Chain: tlog.ChainNegative(last, index, leaf)}
 }
 
 // check holds a batch against the rules, and returns its leaf hashes.
