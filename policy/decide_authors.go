@@ -199,7 +199,7 @@ func (j *judge) signedBy(c *gitfacts.Commit, a *author, at time.Time) bool {
 func (j *judge) revokedKey(pr *roster.Principal, key *roster.Key) bool {
 	r := &j.revocations
 	for _, rev := range slices.Concat(r.keys[attest.KeyID(key.ID).String()], r.people[pr.ID]) {
-		if hasAuthority(rev.by, pr) || slices.Contains(j.in.Set.Roster.Owners, rev.by.ID) {
+		if j.in.Set.Roster.MayRevoke(rev.by, pr) {
 			return true
 		}
 	}

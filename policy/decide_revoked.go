@@ -1,10 +1,7 @@
 package policy
 
 import (
-	"slices"
-
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -52,7 +49,7 @@ func (j *judge) revoked(it item) bool {
 			p := rev.Statement().Predicate.(*attest.Revocation)
 			switch {
 			case i > 0 && p.EffectiveFrom != nil && it.Time().Before(p.EffectiveFrom.Time):
-			case j.on(checkRevoker) && !j.mayRevoke(rev, it):
+			case j.on(checkRevoker) && !j.in.Set.Roster.MayRevoke(rev.by, it.by):
 				j.ignore(rev, verify.UntrustedKey, "", "%s may not take back what is not theirs; they own no policy", rev.by.ID)
 			default:
 				j.cite(rev, "revocation")
@@ -61,15 +58,6 @@ func (j *judge) revoked(it item) bool {
 		}
 	}
 	return false
-}
-
-func (j *judge) mayRevoke(rev, it item) bool {
-	return it.by != nil && hasAuthority(rev.by, it.by) || slices.Contains(j.in.Set.Roster.Owners, rev.by.ID)
-}
-
-// hasAuthority reports whether somebody may take back what another signed.
-func hasAuthority(by, over *roster.Principal) bool {
-	return by.ID == over.ID || over.Kind == roster.Agent && over.Operator == by.ID
 }
 
 // credit returns the items that were not taken back, and says why of the others.

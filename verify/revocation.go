@@ -2,7 +2,6 @@ package verify
 
 import (
 	"encoding/hex"
-	"slices"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/roster"
@@ -48,7 +47,8 @@ func (g *Gathered) revoked(e *Evidence) (*Evidence, bool) {
 		for _, r := range list {
 			by := r.statement.Predicate.(*attest.Revocation)
 			late := i > 0 && by.EffectiveFrom != nil && e.time.Before(by.EffectiveFrom.Time)
-			if late || r.index >= g.View.Size || !g.v.mayRevoke(r, holder) {
+			revoker, _, known := g.v.roster.ByKey(r.signer)
+			if late || r.index >= g.View.Size || !known || !g.v.roster.MayRevoke(revoker, holder) {
 				continue
 			}
 			if first == nil || r.index < first.index {
@@ -57,17 +57,4 @@ func (g *Gathered) revoked(e *Evidence) (*Evidence, bool) {
 		}
 	}
 	return first, first != nil
-}
-
-// mayRevoke reports whether the signer of a revocation has authority over what a
-// principal signed.
-func (v *Verifier) mayRevoke(revocation *Evidence, holder *roster.Principal) bool {
-	by, _, ok := v.roster.ByKey(revocation.signer)
-	if !ok {
-		return false
-	}
-	if by.Kind == roster.Person && slices.Contains(v.roster.Owners, by.ID) {
-		return true
-	}
-	return holder != nil && (by == holder || holder.Kind == roster.Agent && holder.Operator == by.ID)
 }

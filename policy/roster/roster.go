@@ -1,8 +1,11 @@
 // Package roster says who there is: people, agents and services, their keys and
-// when each held. It judges nothing.
+// when each held, and what each may sign and take back. It judges nothing else.
 package roster
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // KeyID is the SHA-256 of a key's SubjectPublicKeyInfo in DER.
 type KeyID [32]byte
@@ -94,4 +97,14 @@ func (r *Roster) Principal(id string) (*Principal, bool) {
 func (r *Roster) ByKey(id KeyID) (*Principal, *Key, bool) {
 	o, ok := r.byKey[id]
 	return o.principal, o.key, ok
+}
+
+// MayRevoke reports whether one principal may take back what another signed: what
+// is its own, what an agent signed that it operates, and, for an owner of the
+// policy, anything. Without a holder (a key of nobody's) owners decide.
+func (r *Roster) MayRevoke(by, holder *Principal) bool {
+	if by.Kind == Person && slices.Contains(r.Owners, by.ID) {
+		return true
+	}
+	return holder != nil && (by.ID == holder.ID || holder.Kind == Agent && holder.Operator == by.ID)
 }
