@@ -73,7 +73,7 @@ func (s *Server) proven(ctx context.Context, index uint64) (*countersignv1.LogEn
 // describeEntry says what an entry's search keys say: they were derived from the
 // bundle when it was logged, so nothing needs to be parsed.
 func (s *Server) describeEntry(r *ledger.Record) *countersignv1.LogEntry {
-	e := &countersignv1.LogEntry{Index: r.Index, LoggedAt: timestamppb.New(r.Time), Negative: r.Negative, Leaf: r.Leaf}
+	e := &countersignv1.LogEntry{Index: r.Index, LoggedAt: timestamppb.New(r.Time), Negative: r.Negative != "", Leaf: r.Leaf}
 	for _, key := range r.Keys {
 		name, value, _ := strings.Cut(key, ":")
 		switch name {

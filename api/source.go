@@ -66,9 +66,5 @@ func (s *Source) Entry(ctx context.Context, index uint64) (verify.Sealed, error)
 
 // Negative implements verify.Source.
 func (s *Source) Negative(context.Context) ([]verify.Link, error) {
-	links := make([]verify.Link, len(s.negative))
-	for i, l := range s.negative {
-		links[i] = verify.Link{Index: l.Index, Leaf: l.Leaf}
-	}
-	return links, nil
+	return s.negative, nil
 }

@@ -83,7 +83,7 @@ type Logged struct {
 	Leaf     []byte
 	Body     []byte   // the bundle, normalised: no receipt, the hint is the key's id
 	Keys     []string // search keys, sorted and distinct
-	Negative bool     // can only take credit away
+	Negative string   // from what it takes credit (NegativeScope); empty for all but negative evidence
 	Stamp    []byte   // what the timestamp covers: the signature
 }
 
@@ -99,20 +99,27 @@ func Log(b *Bundle, st *Statement, key *PublicKey) (Logged, error) {
 		Leaf:     Leaf(b, key),
 		Body:     body,
 		Keys:     searchKeys(b, st, key),
-		Negative: IsNegative(st.Predicate),
+		Negative: NegativeScope(st.Predicate),
 		Stamp:    b.Signature,
 	}, nil
 }
 
-// IsNegative reports whether a predicate is negative evidence.
-func IsNegative(p Predicate) bool {
+// Everything is the scope of negative evidence that may take credit from anything.
+const Everything = "everything"
+
+// NegativeScope says from what a predicate can take credit: a revocation from
+// Everything, a rejected or withdrawn approval from one change (its ChangeKey). It
+// is empty for all others: they are no negative evidence.
+func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
 	case *Revocation:
-		return true
+		return Everything
 	case *Approval:
-		return p.Negative()
+		if p.Negative() {
+			return ChangeKey(p.Repository, p.Change.ID)
+		}
 	}
-	return false
+	return ""
 }
 
 func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {

@@ -19,9 +19,10 @@ type Entry struct {
 	// Keys are the search keys under which the entry is found, sorted and
 	// distinct. Each is a short text such as "subject:sha256:ab…".
 	Keys []string
-	// Negative marks evidence that can only take credit away (a revocation, a
-	// rejection). Stores keep all of these in memory, so no index can forget one.
-	Negative bool
+	// Negative is set for evidence that can only take credit away (a revocation, a
+	// rejection), and names from what: a search key, or everything. Stores keep the
+	// chain of these in memory, so no index can forget one.
+	Negative string
 	// Stamp is what the entry's timestamp covers: its signature bytes.
 	Stamp []byte
 }
@@ -54,13 +55,9 @@ type Head struct {
 	Time  time.Time
 }
 
-// A Link is one entry of the chain of negative evidence; Chain is the head of the
-// chain after it (tlog.ChainNegative).
-type Link struct {
-	Index uint64
-	Leaf  tlog.Hash
-	Chain tlog.Hash
-}
+// A Link is one entry of the chain of negative evidence; its Scope is of the
+// entry's Negative.
+type Link = tlog.Link
 
 // A Query asks for the entries under one search key, or, with an empty Key, for
 // all of them. Results come in log order.

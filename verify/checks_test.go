@@ -115,7 +115,7 @@ func TestHintIsNoMoreThanAHint(t *testing.T) {
 	for _, hint := range []string{"", "nonsense", w.key("alice").Public().ID().String()} {
 		b := w.sign("bob", w.approval("bob", "7", attest.Approved), h.subject(head))
 		b.Hint = hint
-		e, r := w.open(w.logBundle(b, w.key("bob").Public(), false))
+		e, r := w.open(w.logBundle(b, w.key("bob").Public(), ""))
 		wantEvidence(t, e, r)
 		if e.Signer() != [32]byte(w.key("bob").Public().ID()) {
 			t.Errorf("hint %q moved the credit to %x", hint, e.Signer())
@@ -147,7 +147,7 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 	}
 	for name, b := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, r := w.open(w.logBundle(b, bob, false))
+			_, r := w.open(w.logBundle(b, bob, ""))
 			wantRefusal(t, r, "signature", verify.BadSignature)
 			if !r.Corrupt {
 				t.Error("no honest log holds such an entry, and the refusal does not say so")
@@ -155,7 +155,7 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 		})
 	}
 	t.Run("by a key of another", func(t *testing.T) {
-		_, r := w.open(w.logBundle(good, w.key("alice").Public(), false))
+		_, r := w.open(w.logBundle(good, w.key("alice").Public(), ""))
 		wantRefusal(t, r, "signature", verify.BadSignature)
 	})
 }

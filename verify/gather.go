@@ -12,9 +12,10 @@ import (
 
 // Limits on one gathering.
 const (
-	MaxEvidence = 2_000  // entries that are opened, besides the chain of negative evidence
-	MaxNegative = 10_000 // links of that chain
-	MaxWalk     = 2_000  // commits of a range
+	MaxEvidence = 2_000   // entries that are opened, besides the chain of negative evidence
+	MaxNegative = 10_000  // links of that chain that concern one request, and are opened
+	MaxLinks    = 200_000 // links of that chain at all
+	MaxWalk     = 2_000   // commits of a range
 )
 
 // A Request says what is to be judged: an artifact, or a commit.
@@ -64,9 +65,9 @@ type Gathered struct {
 	Allowed     *Evidence // the decision, where From rests on one
 	Range       []Step    // From exclusive to To, oldest first
 
-	Evidence []*Evidence // found by a key, once each, in log order
-	Refusals []*Refusal  // the same for what became no evidence
-	Negative []NegativeItem
+	Evidence []*Evidence    // found by a key, once each, in log order
+	Refusals []*Refusal     // the same for what became no evidence
+	Negative []NegativeItem // what takes credit from everything, or from a change of the range
 
 	chain   *chain
 	v       *Verifier
@@ -101,8 +102,7 @@ func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathere
 	if g.out.chain, err = v.negative(ctx, src, &view); err != nil {
 		return nil, err
 	}
-	g.out.Negative = g.out.chain.upTo(view.ChainLength)
-	for _, step := range []func() error{g.sources, g.walk, g.reviews, g.finish} {
+	for _, step := range []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.finish} {
 		if err := step(); err != nil {
 			return nil, err
 		}

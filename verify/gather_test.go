@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -296,7 +297,7 @@ func TestAnInventedKeyGivesNoMeaning(t *testing.T) {
 	l.log(file)
 	_, other := artifact("other")
 	b := w.sign("builder", w.release(l.merged[0]), other)
-	w.logBundle(b, w.key("builder").Public(), false, attest.SubjectKey("sha256", d.String()))
+	w.logBundle(b, w.key("builder").Public(), "", attest.SubjectKey("sha256", d.String()))
 	g, err := w.gather(l.request(d, l.base))
 	must(t, err)
 	if len(g.Releases) != 1 {
@@ -311,12 +312,14 @@ func TestTheWholeChainIsGathered(t *testing.T) {
 	l := newLine(w, 1)
 	d, file := artifact("app")
 	l.log(file)
-	veto := w.say("alice", w.approval("alice", "44", attest.Rejected), l.subject(l.heads[0]))
+	veto := w.say("alice", w.approval("alice", "0", attest.Rejected), l.subject(l.heads[0]))
+	older := w.say("alice", w.approval("alice", "0", attest.Withdrawn), l.subject(l.commit("an older head", nil)))
+	w.say("alice", w.approval("alice", "44", attest.Rejected), l.subject(l.commit("another change", nil)))
 	b := &attest.Bundle{Payload: []byte("garbage")}
 	var err error
 	b.Signature, err = w.key("alice").Sign(b.PAE())
 	must(t, err)
-	garbage := w.logBundle(b, w.key("alice").Public(), true)
+	garbage := w.logBundle(b, w.key("alice").Public(), attest.Everything)
 	stranger := w.say("mallory", revocation("mallory", attest.Revoked{Kind: attest.RevokedPerson, Person: "bob"}), digestSubject(strings.Repeat("a", 64)))
 	g, err := w.gather(l.request(d, l.base))
 	must(t, err)
@@ -329,7 +332,7 @@ func TestTheWholeChainIsGathered(t *testing.T) {
 	for _, n := range g.Negative {
 		got = append(got, seen{n.Link.Index, n.Evidence != nil, n.Unreadable()})
 	}
-	want := []seen{{veto, true, false}, {garbage, false, true}, {stranger, false, false}}
+	want := []seen{{veto, true, false}, {older, true, false}, {garbage, false, true}, {stranger, false, false}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -388,18 +391,23 @@ func TestALogThatContradictsItselfIsAnError(t *testing.T) {
 		d.Core = fmt.Appendf(nil, `{"log":{"negativeLength":%d,"negativeHead":"%s"}}`, view.ChainLength, view.Chain)
 	})
 	w.say("service", sawTwo, l.subject(l.base))
-	first := func(links []verify.Link) (tlog.Hash, []verify.Link) {
-		return tlog.ChainNegative(tlog.Hash{}, links[0].Index, links[0].Leaf), links[:1]
-	}
 	honest, err := w.source().Negative(t.Context())
 	must(t, err)
-	head, _ := first(honest)
+	head := honest[0].Chain
+	elsewhere := []verify.Link{tlog.NextLink(tlog.Hash{}, honest[0].Index, honest[0].Leaf, tlog.ScopeOf("change:elsewhere#1"))}
+	elsewhere = append(elsewhere, tlog.NextLink(elsewhere[0].Chain, honest[1].Index, honest[1].Leaf, honest[1].Scope))
 	for name, src := range map[string]*liar{
 		"a shorter chain":          {links: func(l []verify.Link) []verify.Link { return l[:1] }},
 		"a chain without its head": {view: func(v *verify.LogView) { v.Chain = hashOf(1) }},
 		"a veto that the chain leaves out, and a decision saw": {
 			view:  func(v *verify.LogView) { v.ChainLength, v.Chain = 1, head },
 			links: func(l []verify.Link) []verify.Link { return l[:1] },
+		},
+		"a chain that is not linked":        {links: func(l []verify.Link) []verify.Link { l[0].Leaf[0] ^= 1; return l }},
+		"a veto that the search leaves out": {find: func(f []uint64) []uint64 { return slices.DeleteFunc(f, func(i uint64) bool { return i == veto }) }},
+		"a veto that is said to be of another change": {
+			links: func([]verify.Link) []verify.Link { return elsewhere },
+			view:  func(v *verify.LogView) { v.Chain = elsewhere[1].Chain },
 		},
 		"another entry in a link's place": {entry: func(s *verify.Sealed) {
 			if s.Index == veto {
@@ -421,6 +429,39 @@ func TestALogThatContradictsItselfIsAnError(t *testing.T) {
 	}
 	if _, err := w.gather(l.request(d)); err != nil {
 		t.Errorf("the twin: %v", err)
+	}
+}
+
+// What others take from other changes costs this one a link, and nothing else.
+func TestVetoesOfOtherChangesAreNotRead(t *testing.T) {
+	w := newWorld(t)
+	l := newLine(w, 1)
+	d, file := artifact("app")
+	l.log(file)
+	elsewhere := make(map[uint64]bool)
+	head := l.subject(l.commit("another change", nil))
+	for i := range 300 {
+		elsewhere[w.say("alice", w.approval("alice", fmt.Sprint(100+i), attest.Rejected), head)] = true
+	}
+	src := &liar{source: w.source(), entry: func(s *verify.Sealed) {
+		if elsewhere[s.Index] {
+			t.Errorf("entry %d is read", s.Index)
+		}
+	}}
+	rec := verify.NewRecorder(src)
+	g, err := verify.Gather(t.Context(), rec, w.verifier(), l.request(d, l.base))
+	must(t, err)
+	if len(g.Negative) != 0 || g.View.ChainLength != 300 {
+		t.Errorf("%d of %d pieces of negative evidence concern the release", len(g.Negative), g.View.ChainLength)
+	}
+	var text bytes.Buffer
+	must(t, verify.WritePack(t.Context(), &text, rec, w.trust, l.request(d, l.base)))
+	p, err := w.openPack(text.Bytes())
+	must(t, err)
+	again, err := verify.Gather(t.Context(), p, w.verifier(), l.request(d, l.base))
+	must(t, err)
+	if diff := cmp.Diff(summary(g), summary(again)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -1,8 +1,11 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sort"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -34,15 +37,52 @@ func (n NegativeItem) Unreadable() bool {
 	return true
 }
 
-// A chain is negative evidence, opened once. It never changes.
+// A chain is the chain of negative evidence, checked once, with what concerns
+// everything opened. It never changes.
 type chain struct {
-	items []NegativeItem
-	heads []tlog.Hash // after each item
-	at    map[uint64]bool
+	links  []Link
+	global []NegativeItem
+	scopes *scopes
 
 	statements map[attest.Digest][]*Evidence // revocations by what they revoke
 	keys       map[roster.KeyID][]*Evidence
 	people     map[string][]*Evidence
+}
+
+// everything is the scope of what concerns every request.
+var everything = tlog.ScopeOf(attest.Everything)
+
+// concerned is the scopes that a request asks about.
+type concerned map[tlog.Hash]bool
+
+func (c concerned) add(key string) { c[tlog.ScopeOf(key)] = true }
+func (c concerned) by(l Link) bool { return l.Scope == everything || c[l.Scope] }
+
+// scopes finds the links of a scope. Chains that grew out of one another share it,
+// so it may know of more links than a chain has.
+type scopes struct {
+	mu sync.RWMutex // guards at
+	at map[tlog.Hash][]int
+}
+
+// of returns the places, among the first n, of the links with a scope.
+func (s *scopes) of(scope tlog.Hash, n int) []int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := s.at[scope]
+	end, _ := slices.BinarySearch(all, n)
+	return slices.Clone(all[:end])
+}
+
+func (s *scopes) add(links []Link, from int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := from; i < len(links); i++ {
+		places := s.at[links[i].Scope]
+		if n := len(places); n == 0 || places[n-1] < i { // else two grew the same chain at once
+			s.at[links[i].Scope] = append(places, i)
+		}
+	}
 }
 
 // negatives remembers the chain of the log's own process.
@@ -51,18 +91,15 @@ type negatives struct {
 	chain *chain
 }
 
-// upTo returns the first links.
-func (c *chain) upTo(length uint64) []NegativeItem { return c.items[:length:length] }
-
-// negative reads and opens the chain of a view. The log's own process opens only
+// negative reads and checks the chain of a view. The log's own process opens only
 // what is new.
 func (v *Verifier) negative(ctx context.Context, src Source, view *LogView) (*chain, error) {
 	links, err := src.Negative(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read negative evidence: %w", err)
 	}
-	if len(links) > MaxNegative {
-		return nil, &LimitError{fmt.Sprintf("%d pieces of negative evidence", len(links)), MaxNegative}
+	if len(links) > MaxLinks {
+		return nil, &LimitError{fmt.Sprintf("%d pieces of negative evidence", len(links)), MaxLinks}
 	}
 	if uint64(len(links)) != view.ChainLength {
 		return nil, &CorruptError{BadProof, -1, "negative", fmt.Sprintf("the chain has %d links, and the log's state says %d", len(links), view.ChainLength)}
@@ -82,7 +119,7 @@ func (v *Verifier) negative(ctx context.Context, src Source, view *LogView) (*ch
 	}
 	if v.ownLog && c != old {
 		v.negatives.mu.Lock()
-		if v.negatives.chain == nil || len(v.negatives.chain.items) < len(c.items) {
+		if v.negatives.chain == nil || len(v.negatives.chain.links) < len(c.links) {
 			v.negatives.chain = c
 		}
 		v.negatives.mu.Unlock()
@@ -94,34 +131,97 @@ func (c *chain) headAfter(n int) tlog.Hash {
 	if n == 0 {
 		return tlog.Hash{}
 	}
-	return c.heads[n-1]
+	return c.links[n-1].Chain
+}
+
+// before returns what concerns everything in a log of this size.
+func (c *chain) before(size uint64) []NegativeItem {
+	n := sort.Search(len(c.global), func(i int) bool { return c.global[i].Link.Index >= size })
+	return c.global[:n:n]
 }
 
 // extend returns a chain that has these links, and old itself where it has them.
 func (v *Verifier) extend(ctx context.Context, src Source, view *LogView, old *chain, links []Link) (*chain, error) {
-	var known []NegativeItem
+	// The last link that both have tells: its chain covers those before it.
 	if old != nil {
-		known = old.items
+		if n := min(len(old.links), len(links)); n > 0 && old.links[n-1] != links[n-1] {
+			old = nil
+		}
 	}
-	// The last link that both have tells: the chain's head, which the caller
-	// compares, covers those before it.
-	if n := min(len(known), len(links)); n > 0 && known[n-1].Link != links[n-1] {
-		known, old = nil, nil
-	}
-	if old != nil && len(links) <= len(known) {
+	if old == nil {
+		old = &chain{scopes: &scopes{at: make(map[tlog.Hash][]int)}}
+	} else if len(links) <= len(old.links) {
 		return old, nil
 	}
-	items := make([]NegativeItem, len(links))
-	copy(items, known)
-	err := parallel(v.workers, len(links)-len(known), func(i int) (err error) {
-		i += len(known)
-		items[i], err = v.openLink(ctx, src, view, links[i])
-		return err
-	})
+	known := len(old.links)
+	var global []Link
+	for i := known; i < len(links); i++ {
+		l, previous := links[i], tlog.Hash{}
+		if i > 0 {
+			if previous = links[i-1].Chain; links[i-1].Index >= l.Index {
+				return nil, corruptAt(l.Index, BadProof, "negative", "the chain is not in log order")
+			}
+		}
+		if l != tlog.NextLink(previous, l.Index, l.Leaf, l.Scope) {
+			return nil, corruptAt(l.Index, BadProof, "negative", "the link does not continue the chain")
+		}
+		if l.Scope == everything {
+			global = append(global, l)
+		}
+	}
+	if n := len(old.global) + len(global); n > MaxNegative {
+		return nil, &LimitError{fmt.Sprintf("%d pieces of negative evidence concern everything", n), MaxNegative}
+	}
+	opened, err := v.openLinks(ctx, src, view, global)
 	if err != nil {
 		return nil, err
 	}
-	return newChain(items)
+	c := &chain{
+		links: links, global: slices.Concat(old.global, opened), scopes: old.scopes,
+		statements: make(map[attest.Digest][]*Evidence), keys: make(map[roster.KeyID][]*Evidence), people: make(map[string][]*Evidence),
+	}
+	c.scopes.add(links, known)
+	for _, it := range c.global {
+		if it.Evidence != nil {
+			c.addRevocation(it.Evidence)
+		}
+	}
+	return c, nil
+}
+
+// vetoes opens the links that take credit from a change of the range, and wants
+// each of them among what the source found: it can leave out nothing that is chained.
+func (g *gatherer) vetoes() error {
+	length := int(g.view.ChainLength)
+	var links []Link
+	for _, key := range g.changes {
+		found := g.answers[key]
+		for _, i := range g.out.chain.scopes.of(tlog.ScopeOf(key), length) {
+			l := g.out.chain.links[i]
+			if _, in := slices.BinarySearch(found, l.Index); !in {
+				return corruptAt(l.Index, BadProof, "negative", "the entry takes credit from %.200s, and the search leaves it out", key)
+			}
+			links = append(links, l)
+		}
+	}
+	slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) })
+	links = slices.CompactFunc(links, func(a, b Link) bool { return a.Index == b.Index })
+	opened, err := g.v.openLinks(g.ctx, g.src, g.view, links)
+	if err != nil {
+		return err
+	}
+	g.out.Negative = slices.Concat(g.out.chain.before(g.view.Size), opened)
+	slices.SortFunc(g.out.Negative, func(a, b NegativeItem) int { return cmp.Compare(a.Link.Index, b.Link.Index) })
+	return nil
+}
+
+func (v *Verifier) openLinks(ctx context.Context, src Source, view *LogView, links []Link) ([]NegativeItem, error) {
+	items := make([]NegativeItem, len(links))
+	err := parallel(v.workers, len(links), func(i int) (err error) {
+		items[i], err = v.openLink(ctx, src, view, links[i])
+		return err
+	})
+	return items, err
 }
 
 // openLink proves that a link is in the log before it opens it: what is refused
@@ -139,37 +239,28 @@ func (v *Verifier) openLink(ctx context.Context, src Source, view *LogView, link
 		return item, corruptAt(link.Index, BadProof, "negative", "%v", err)
 	}
 	item.Evidence, item.Refusal = v.Open(ctx, view, sealed)
-	if item.Evidence != nil && !attest.IsNegative(item.Evidence.statement.Predicate) {
-		return item, corruptAt(link.Index, WrongType, "negative", "the entry is in the chain and takes nothing away")
+	if item.Evidence != nil && scopeOf(item.Evidence) != link.Scope {
+		return item, corruptAt(link.Index, WrongType, "negative", "the chain says that the entry takes credit from something, and it does not")
 	}
 	return item, nil
 }
 
-func newChain(items []NegativeItem) (*chain, error) {
-	c := &chain{
-		items: items, at: make(map[uint64]bool, len(items)),
-		statements: make(map[attest.Digest][]*Evidence), keys: make(map[roster.KeyID][]*Evidence), people: make(map[string][]*Evidence),
+// scopeOf is from what a piece of evidence takes credit; zeros where from nothing.
+func scopeOf(e *Evidence) tlog.Hash {
+	if scope := attest.NegativeScope(e.statement.Predicate); scope != "" {
+		return tlog.ScopeOf(scope)
 	}
-	var head tlog.Hash
-	for i, it := range items {
-		if i > 0 && items[i-1].Link.Index >= it.Link.Index {
-			return nil, corruptAt(it.Link.Index, BadProof, "negative", "the chain is not in log order")
-		}
-		head = tlog.ChainNegative(head, it.Link.Index, it.Link.Leaf)
-		c.heads = append(c.heads, head)
-		c.at[it.Link.Index] = true
-		if it.Evidence != nil {
-			c.addRevocation(it.Evidence)
-		}
-	}
-	return c, nil
+	return tlog.Hash{}
 }
 
 // agrees holds a piece of evidence against the chain: one that takes credit away
 // must be in it, and a decision must have seen the same chain.
 func (c *chain) agrees(e *Evidence, length uint64) error {
-	if attest.IsNegative(e.statement.Predicate) && !c.at[e.index] {
-		return corruptAt(e.index, BadProof, "negative", "the entry takes credit away, and the chain of negative evidence leaves it out")
+	if scope := scopeOf(e); scope != (tlog.Hash{}) {
+		at := sort.Search(int(length), func(i int) bool { return c.links[i].Index >= e.index })
+		if at == int(length) || c.links[at].Index != e.index || c.links[at].Scope != scope {
+			return corruptAt(e.index, BadProof, "negative", "the entry takes credit away, and the chain of negative evidence leaves it out")
+		}
 	}
 	d, ok := e.statement.Predicate.(*attest.Decision)
 	if !ok {

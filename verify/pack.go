@@ -62,8 +62,9 @@ type (
 		Indexes []uint64 `json:"indexes"`
 	}
 	packLink struct {
-		Link uint64 `json:"link"` // index of the entry
-		Leaf string `json:"leaf"` // its leaf hash
+		Link  uint64 `json:"link"`  // index of the entry
+		Leaf  string `json:"leaf"`  // its leaf hash
+		Scope string `json:"scope"` // SHA-256 of what it takes credit from
 	}
 	packEnd struct {
 		Lines  int    `json:"end"`    // before this one
@@ -76,7 +77,8 @@ const packVersion = 1
 func compareText(a, b string) int { return strings.Compare(a, b) }
 
 // WritePack writes everything that was asked of a recorder: the answers, the
-// entries behind them, and the whole chain of negative evidence. The request is
+// entries behind them, the whole chain of negative evidence, and the entries of
+// those links that concern what was asked. The request is
 // noted for people; a verifier brings its own. The error is a *LimitError where a
 // pack would exceed its limits, and the source's or the writer's otherwise.
 func WritePack(ctx context.Context, w io.Writer, rec *Recorder, t *Trust, req Request) error {
@@ -105,7 +107,7 @@ func WritePack(ctx context.Context, w io.Writer, rec *Recorder, t *Trust, req Re
 		p.line(k)
 	}
 	for _, l := range links {
-		p.line(packLink{Link: l.Index, Leaf: l.Leaf.String()})
+		p.line(packLink{Link: l.Index, Leaf: l.Leaf.String(), Scope: l.Scope.String()})
 	}
 	p.line(packEnd{Lines: p.lines, SHA256: fmt.Sprintf("%x", p.sum.Sum(nil))})
 	if p.err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/ledger/tlog"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -167,6 +168,9 @@ func TestPacksThatAreRefused(t *testing.T) {
 	drop := func(i int) func([]string) []string {
 		return func(lines []string) []string { return append(lines[:i], lines[i+1:]...) }
 	}
+	chained, err := w.source().Negative(t.Context())
+	must(t, err)
+	veto := chained[0].Index
 	head, key, link := first(`{"mediaType"`), first(`{"key":"change:`), first(`{"link"`)
 	cases := map[string]struct {
 		edit func([]string) []string
@@ -178,14 +182,24 @@ func TestPacksThatAreRefused(t *testing.T) {
 		"an answer that the pack has not":      {edit(key, `"indexes":[`, `"indexes":[`+"999999,"), verify.BadProof},
 		"an entry left out":                    {drop(head), verify.BadProof},
 		"a link left out":                      {drop(link), verify.BadProof},
-		"links out of order":                   {func(l []string) []string { l[link], l[link+1] = l[link+1], l[link]; return l }, verify.BadProof},
-		"an entry twice":                       {func(l []string) []string { l[head+1] = l[head]; return l }, verify.Malformed},
-		"no head":                              {drop(0), verify.Malformed},
-		"another version":                      {edit(0, `"countersignPack":1`, `"countersignPack":2`), verify.Unsupported},
-		"an unknown field":                     {edit(0, `{"countersignPack":1`, `{"countersignPack":1,"trust":"me"`), verify.Malformed},
-		"a space":                              {edit(key, `,"indexes"`, `, "indexes"`), verify.Malformed},
-		"another checkpoint":                   {edit(0, `"checkpoint":"log.example\n`, `"checkpoint":"log.example\n1`), verify.BadCheckpoint},
-		"a shorter chain in the head":          {edit(0, `"length":2`, `"length":1`), verify.BadProof},
+		"a link that concerns something else":  {edit(link, `"scope":"`+tlog.ScopeOf(attest.ChangeKey(repository, "0")).String(), `"scope":"`+hashOf(1).String()), verify.BadProof},
+		"a veto that is not in the pack": {func(l []string) []string {
+			for i, line := range l { // and in no answer either
+				if strings.HasPrefix(line, `{"key":`) {
+					line = strings.Replace(line, fmt.Sprint(",", veto, "]"), "]", 1)
+					l[i] = strings.Replace(line, fmt.Sprint("[", veto, "]"), "[]", 1)
+				}
+			}
+			return slices.DeleteFunc(l, func(line string) bool { return strings.Contains(line, fmt.Sprintf(`"logIndex":"%d"`, veto)) })
+		}, verify.BadProof},
+		"links out of order":          {func(l []string) []string { l[link], l[link+1] = l[link+1], l[link]; return l }, verify.BadProof},
+		"an entry twice":              {func(l []string) []string { l[head+1] = l[head]; return l }, verify.Malformed},
+		"no head":                     {drop(0), verify.Malformed},
+		"another version":             {edit(0, `"countersignPack":1`, `"countersignPack":2`), verify.Unsupported},
+		"an unknown field":            {edit(0, `{"countersignPack":1`, `{"countersignPack":1,"trust":"me"`), verify.Malformed},
+		"a space":                     {edit(key, `,"indexes"`, `, "indexes"`), verify.Malformed},
+		"another checkpoint":          {edit(0, `"checkpoint":"log.example\n`, `"checkpoint":"log.example\n1`), verify.BadCheckpoint},
+		"a shorter chain in the head": {edit(0, `"length":2`, `"length":1`), verify.BadProof},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -265,7 +279,7 @@ func TestAPackThatNeverEndsIsRefused(t *testing.T) {
 func TestAPackKeepsWhatNobodyCanRead(t *testing.T) {
 	w, l, req, _ := packed(t)
 	b := w.sign("alice", revocation("alice", attest.Revoked{Kind: attest.RevokedPerson, Person: "bob"}), digestSubject(strings.Repeat("b", 64)))
-	index := w.append(ledger.Entry{Leaf: attest.Leaf(b, w.key("alice").Public()), Body: []byte("garbage"), Keys: []string{"all"}, Negative: true, Stamp: b.Signature})
+	index := w.append(ledger.Entry{Leaf: attest.Leaf(b, w.key("alice").Public()), Body: []byte("garbage"), Keys: []string{"all"}, Negative: attest.Everything, Stamp: b.Signature})
 	p, err := w.openPack(w.pack(req))
 	must(t, err)
 	g, err := verify.Gather(context.Background(), p, w.verifier(), l.request(*req.Artifact, l.base))

@@ -56,9 +56,9 @@ var integrityChecks = []check{
 
 // crossCheck holds the pack's table and chain against what the entries say.
 func (p *packReader) crossCheck() error {
-	linked := make(map[uint64]bool, len(p.pack.links))
+	linked := make(map[uint64]tlog.Hash, len(p.pack.links))
 	for _, l := range p.pack.links {
-		linked[l.Index] = true
+		linked[l.Index] = l.Scope
 	}
 	for _, index := range p.order {
 		for _, key := range p.keys[index] {
@@ -67,8 +67,8 @@ func (p *packReader) crossCheck() error {
 				return corruptAt(index, BadProof, "search", "the entry speaks of %.200q, and the pack's answer leaves it out", key)
 			}
 		}
-		if p.negative[index] && !linked[index] {
-			return corruptAt(index, BadProof, "negative", "the entry takes credit away, and the chain of negative evidence leaves it out")
+		if scope, in := linked[index]; p.negative[index] != "" && (!in || scope != tlog.ScopeOf(p.negative[index])) {
+			return corruptAt(index, BadProof, "negative", "the entry takes credit away, and the chain of negative evidence leaves it out, or says from something else")
 		}
 	}
 	for key, answer := range p.pack.answers {
@@ -85,10 +85,10 @@ func (p *packReader) crossCheck() error {
 func (p *packReader) checkChain() error {
 	var head tlog.Hash
 	for _, l := range p.pack.links {
-		if leaf := tlog.LeafHash(p.pack.entries[l.Index].Leaf); leaf != l.Leaf {
+		if e, in := p.pack.entries[l.Index]; in && tlog.LeafHash(e.Leaf) != l.Leaf {
 			return corruptAt(l.Index, NotLogged, "negative", "the entry is not the one of the chain")
 		}
-		head = tlog.ChainNegative(head, l.Index, l.Leaf)
+		head = l.Chain
 	}
 	if n := uint64(len(p.pack.links)); n != p.pack.view.ChainLength || head != p.pack.view.Chain {
 		return &CorruptError{BadProof, -1, "negative", fmt.Sprintf("the chain has %d links and ends in %s; the pack says %d and %s", n, head, p.pack.view.ChainLength, p.pack.view.Chain)}

@@ -30,7 +30,7 @@ func OpenPack(r io.Reader, t *Trust) (*Pack, error) {
 	p := &packReader{
 		lines: bufio.NewReaderSize(io.LimitReader(r, MaxPack+1), 64<<10), trust: t, sum: sha256.New(),
 		pack: &Pack{entries: make(map[uint64]Sealed), answers: make(map[string][]uint64)},
-		keys: make(map[uint64][]string), negative: make(map[uint64]bool),
+		keys: make(map[uint64][]string), negative: make(map[uint64]string), concern: concerned{},
 	}
 	if err := p.read(); err != nil {
 		var io *readError
@@ -56,7 +56,8 @@ type packReader struct {
 	// keys are derived from each entry; an entry whose statement does not parse
 	// has none, and is refused when it is opened.
 	keys     map[uint64][]string
-	negative map[uint64]bool
+	negative map[uint64]string
+	concern  concerned // by the keys that the pack answers
 	ended    bool
 	lastKey  string
 }
@@ -254,6 +255,7 @@ func (p *packReader) key(line []byte) error {
 		return &LimitError{"the pack answers more keys", MaxPackItems}
 	}
 	p.pack.answers[k.Key], p.lastKey = k.Indexes, k.Key
+	p.concern.add(k.Key)
 	return nil
 }
 
@@ -266,11 +268,20 @@ func (p *packReader) link(line []byte) error {
 	if err != nil {
 		return malformed("leaf: %v", err)
 	}
-	if _, ok := p.pack.entries[l.Link]; !ok {
-		return corruptAt(l.Link, BadProof, "negative", "the entry is in the chain and not in the pack")
+	scope, err := tlog.ParseHash(l.Scope)
+	if err != nil {
+		return malformed("scope: %v", err)
 	}
-	if p.pack.links = append(p.pack.links, Link{Index: l.Link, Leaf: leaf}); len(p.pack.links) > MaxNegative {
-		return &LimitError{"the chain of negative evidence is longer", MaxNegative}
+	var previous tlog.Hash
+	if n := len(p.pack.links); n > 0 {
+		previous = p.pack.links[n-1].Chain
+	}
+	link := tlog.NextLink(previous, l.Link, leaf, scope)
+	if _, ok := p.pack.entries[l.Link]; !ok && p.concern.by(link) {
+		return corruptAt(l.Link, BadProof, "negative", "the entry concerns this, and is in the chain and not in the pack")
+	}
+	if p.pack.links = append(p.pack.links, link); len(p.pack.links) > MaxLinks {
+		return &LimitError{"the chain of negative evidence is longer", MaxLinks}
 	}
 	return nil
 }

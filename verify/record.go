@@ -52,13 +52,19 @@ func (r *Recorder) answers(links []Link) (keys []packKey, entries []uint64, err 
 		keys = append(keys, packKey{Key: key, Indexes: indexes})
 		entries = append(entries, indexes...)
 	}
+	concern := concerned{}
+	for key := range r.asked {
+		concern.add(key)
+	}
 	for _, l := range links {
-		entries = append(entries, l.Index)
+		if concern.by(l) {
+			entries = append(entries, l.Index)
+		}
 	}
 	slices.SortFunc(keys, func(a, b packKey) int { return compareText(a.Key, b.Key) })
 	slices.Sort(entries)
 	entries = slices.Compact(entries)
-	if len(entries) > MaxPackItems || len(keys) > MaxPackItems || len(links) > MaxNegative {
+	if len(entries) > MaxPackItems || len(keys) > MaxPackItems || len(links) > MaxLinks {
 		return nil, nil, &LimitError{fmt.Sprintf("the pack would hold %d entries, %d keys and %d links", len(entries), len(keys), len(links)), MaxPackItems}
 	}
 	return keys, entries, nil

@@ -124,15 +124,13 @@ type Source interface {
 	Find(ctx context.Context, key string) ([]uint64, error)
 	// Entry returns one entry, proven against View.
 	Entry(ctx context.Context, index uint64) (Sealed, error)
-	// Negative returns the chain of negative evidence.
+	// Negative returns the chain of negative evidence. Entry has those of its links
+	// that concern everything, or a key that Find answers.
 	Negative(ctx context.Context) ([]Link, error)
 }
 
-// A Link is one entry of the chain of negative evidence; Entry proves the rest.
-type Link struct {
-	Index uint64
-	Leaf  tlog.Hash
-}
+// A Link is one entry of the chain of negative evidence.
+type Link = tlog.Link
 
 // maxAllowed is how many decisions that allowed one commit are looked at. Any one
 // that holds is enough, and a gate may ask for a release thousands of times.

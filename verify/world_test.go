@@ -157,10 +157,10 @@ func (w *world) logPayload(who, payload string, keys ...string) uint64 {
 	var err error
 	b.Signature, err = w.key(who).Sign(b.PAE())
 	must(w.t, err)
-	return w.logBundle(b, w.key(who).Public(), false, keys...)
+	return w.logBundle(b, w.key(who).Public(), "", keys...)
 }
 
-func (w *world) logBundle(b *attest.Bundle, key *attest.PublicKey, negative bool, keys ...string) uint64 {
+func (w *world) logBundle(b *attest.Bundle, key *attest.PublicKey, negative string, keys ...string) uint64 {
 	w.t.Helper()
 	body, err := b.Marshal()
 	must(w.t, err)
@@ -233,7 +233,7 @@ func (s *source) Negative(context.Context) ([]verify.Link, error) {
 	var links []verify.Link
 	for _, l := range s.ledger.Negative() {
 		if l.Index < s.head.Size {
-			links = append(links, verify.Link{Index: l.Index, Leaf: l.Leaf})
+			links = append(links, l)
 		}
 	}
 	return links, nil

@@ -122,10 +122,9 @@ func (l *Log) Put(logged attest.Logged) (uint64, error) {
 	for _, k := range logged.Keys {
 		l.keys[k] = append(l.keys[k], index)
 	}
-	if logged.Negative {
-		link := verify.Link{Index: index, Leaf: leaf}
-		l.links = append(l.links, link)
-		l.chain = tlog.ChainNegative(l.chain, link.Index, link.Leaf)
+	if logged.Negative != "" {
+		link := tlog.NextLink(l.chain, index, leaf, tlog.ScopeOf(logged.Negative))
+		l.links, l.chain = append(l.links, link), link.Chain
 	}
 	l.view = nil
 	return index, nil

@@ -256,6 +256,6 @@ func (t *teller) garbage(who string) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.log.Put(attest.Logged{Leaf: attest.Leaf(b, Key(who).Public()), Body: body, Negative: true, Stamp: b.Signature})
+	_, err = t.log.Put(attest.Logged{Leaf: attest.Leaf(b, Key(who).Public()), Body: body, Negative: attest.Everything, Stamp: b.Signature})
 	return err
 }

@@ -44,7 +44,9 @@ func (f *feed) batch(n int) ledger.Batch {
 		text := hex.EncodeToString(id[:])
 		r.Index, r.Time, r.Token, r.Stamp, r.Body = index, ledgertest.Start.Add(time.Duration(index)*time.Millisecond), f.token, f.stamp, f.body
 		r.Leaf = append([]byte(text), f.body[:500]...)
-		r.Negative = index%50 == 0
+		if r.Negative = ""; index%50 == 0 {
+			r.Negative = "everything"
+		}
 		r.Keys = []string{
 			"change:github.com/benbjohnson/litestream#" + strconv.FormatUint(index/4, 10),
 			"signer:" + text[:1],

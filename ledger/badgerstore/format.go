@@ -61,6 +61,8 @@ const (
 	// maxCommit bounds a commit record. It keeps the search for one behind
 	// damage (commitBehind) linear.
 	maxCommit = 64 << 10
+	// maxKey bounds the bytes of a search key.
+	maxKey = 4096
 	// maxSegment bounds the bytes of a segment, because a position has 32 bits
 	// for the offset.
 	maxSegment = math.MaxUint32
@@ -164,8 +166,9 @@ func payload(record []byte, seed uint32, offset int64) ([]byte, error) {
 //
 //	 0   8  index
 //	 8   8  time, milliseconds since 1970 UTC
-//	16   1  1 for negative evidence, else 0
-//	17      leaf, body, stamp and token: for each its length (4 bytes) and bytes
+//	16   2  length of what follows
+//	18      for negative evidence, what it takes credit from
+//	        leaf, body, stamp and token: for each its length (4 bytes) and bytes
 //	        number of search keys (2 bytes), and for each its length (2) and bytes
 //
 // Search keys are sorted by their bytes, and distinct.
@@ -174,11 +177,8 @@ func payload(record []byte, seed uint32, offset int64) ([]byte, error) {
 func appendEntry(b []byte, r *ledger.Record) []byte {
 	b = binary.BigEndian.AppendUint64(b, r.Index)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Time.UnixMilli()))
-	if r.Negative {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(r.Negative)))
+	b = append(b, r.Negative...)
 	for _, part := range [][]byte{r.Leaf, r.Body, r.Stamp, r.Token} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
@@ -200,9 +200,12 @@ func checkRecord(r *ledger.Record) error {
 		return fmt.Errorf("the search keys of entry %d are too many, or not sorted and distinct", r.Index)
 	}
 	for _, k := range r.Keys {
-		if k == "" || len(k) > 4096 {
-			return fmt.Errorf("entry %d has a search key of %d bytes; 1 to 4096 are possible", r.Index, len(k))
+		if k == "" || len(k) > maxKey {
+			return fmt.Errorf("entry %d has a search key of %d bytes; 1 to %d are possible", r.Index, len(k), maxKey)
 		}
+	}
+	if len(r.Negative) > maxKey {
+		return fmt.Errorf("entry %d names in %d bytes what it takes credit from; up to %d are possible", r.Index, len(r.Negative), maxKey)
 	}
 	if !r.Time.Equal(time.UnixMilli(r.Time.UnixMilli())) {
 		return fmt.Errorf("the time of entry %d is not in whole milliseconds", r.Index)
@@ -226,7 +229,7 @@ func parseEntry(b []byte) (ledger.Record, error) {
 	var r ledger.Record
 	r.Index = c.uint64()
 	r.Time = time.UnixMilli(int64(c.uint64())).UTC()
-	flag := c.bytes(1)
+	r.Negative = string(c.bytes(int(c.uint16())))
 	r.Leaf, r.Body, r.Stamp, r.Token = c.block(), c.block(), c.block(), c.block()
 	n := c.uint16()
 	if !c.short && n > 0 {
@@ -235,10 +238,9 @@ func parseEntry(b []byte) (ledger.Record, error) {
 			r.Keys = append(r.Keys, string(c.bytes(int(c.uint16()))))
 		}
 	}
-	if c.short || len(c.rest) > 0 || flag[0] > 1 {
+	if c.short || len(c.rest) > 0 {
 		return ledger.Record{}, errors.New("the entry's parts do not fill the record")
 	}
-	r.Negative = flag[0] == 1
 	if err := checkRecord(&r); err != nil {
 		return ledger.Record{}, err
 	}

@@ -180,10 +180,10 @@ func (x *index) negative(n uint64) ([]ledger.Link, error) {
 		defer it.Close()
 		for it.Rewind(); it.Valid() && uint64(len(links)) < n; it.Next() {
 			err := it.Item().Value(func(v []byte) error {
-				if len(v) != 8+tlog.HashSize {
+				if len(v) != 8+2*tlog.HashSize {
 					return errors.New("a negative row has the wrong size")
 				}
-				links = append(links, link(links, binary.BigEndian.Uint64(v), tlog.Hash(v[8:])))
+				links = append(links, link(links, binary.BigEndian.Uint64(v), tlog.Hash(v[8:40]), tlog.Hash(v[40:])))
 				return nil
 			})
 			if err != nil {

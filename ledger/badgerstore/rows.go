@@ -60,12 +60,12 @@ func tileKey(level int, n uint64) []byte {
 func commitKey(size uint64) []byte { return binary.BigEndian.AppendUint64([]byte{rowCommit}, size) }
 
 // link returns the link of the chain of negative evidence that follows links.
-func link(links []ledger.Link, index uint64, leaf tlog.Hash) ledger.Link {
+func link(links []ledger.Link, index uint64, leaf, scope tlog.Hash) ledger.Link {
 	var previous tlog.Hash
 	if n := len(links); n > 0 {
 		previous = links[n-1].Chain
 	}
-	return ledger.Link{Index: index, Leaf: leaf, Chain: tlog.ChainNegative(previous, index, leaf)}
+	return tlog.NextLink(previous, index, leaf, scope)
 }
 
 // A tip is the end of a log, on which the next batch builds. It is used as a
@@ -122,9 +122,11 @@ func (g *growth) grow(t tip, records []ledger.Record) tip {
 		g.leaves = append(g.leaves, leaf)
 		g.add(func(b []byte) []byte { return append(append(b, rowLeaf), leaf[:]...) },
 			func(b []byte) []byte { return binary.BigEndian.AppendUint64(b, r.Index) })
-		if r.Negative {
-			g.addRow(row{negativeKey(uint64(len(t.negative))), append(binary.BigEndian.AppendUint64(nil, r.Index), leaf[:]...)})
-			t.negative = append(t.negative, link(t.negative, r.Index, leaf))
+		if r.Negative != "" {
+			l := link(t.negative, r.Index, leaf, tlog.ScopeOf(r.Negative))
+			value := append(binary.BigEndian.AppendUint64(nil, r.Index), leaf[:]...)
+			g.addRow(row{negativeKey(uint64(len(t.negative))), append(value, l.Scope[:]...)})
+			t.negative = append(t.negative, l)
 		}
 	}
 	g.addSearch(records)

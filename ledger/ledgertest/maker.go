@@ -90,13 +90,16 @@ func EmptyHead() ledger.Head {
 // Entry returns the i-th entry of tests. Every seventh is negative; all have the
 // key "all", and the key "mod:" with i modulo 5.
 func Entry(i int) ledger.Entry {
-	return ledger.Entry{
-		Leaf:     fmt.Appendf(nil, `{"leaf":%d}`, i),
-		Body:     fmt.Appendf(nil, `{"body":%d,"filler":%q}`, i, fmt.Sprintf("%0*d", i%300, i)),
-		Keys:     []string{"all", fmt.Sprintf("mod:%d", i%5)},
-		Negative: i%7 == 3,
-		Stamp:    fmt.Appendf(nil, "signature %d", i),
+	e := ledger.Entry{
+		Leaf:  fmt.Appendf(nil, `{"leaf":%d}`, i),
+		Body:  fmt.Appendf(nil, `{"body":%d,"filler":%q}`, i, fmt.Sprintf("%0*d", i%300, i)),
+		Keys:  []string{"all", fmt.Sprintf("mod:%d", i%5)},
+		Stamp: fmt.Appendf(nil, "signature %d", i),
 	}
+	if i%7 == 3 {
+		e.Negative = fmt.Sprintf("mod:%d", i%5)
+	}
+	return e
 }
 
 // Entries returns the entries from to to.

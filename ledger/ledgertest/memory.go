@@ -96,18 +96,18 @@ func (m *Memory) keep(r ledger.Record, leaf tlog.Hash) {
 	for _, k := range r.Keys {
 		m.byKey[k] = append(m.byKey[k], r.Index)
 	}
-	if r.Negative {
-		m.links = append(m.links, NextLink(m.links, r.Index, leaf))
+	if r.Negative != "" {
+		m.links = append(m.links, NextLink(m.links, r.Index, leaf, r.Negative))
 	}
 }
 
 // NextLink extends the chain of negative evidence.
-func NextLink(links []ledger.Link, index uint64, leaf tlog.Hash) ledger.Link {
+func NextLink(links []ledger.Link, index uint64, leaf tlog.Hash, negative string) ledger.Link {
 	var last tlog.Hash
 	if len(links) > 0 {
 		last = links[len(links)-1].Chain
 	}
-	return ledger.Link{Index: index, Leaf: leaf, Chain: tlog.ChainNegative(last, index, leaf)}
+	return tlog.NextLink(last, index, leaf, tlog.ScopeOf(negative))
 }
 
 // check holds a batch against the rules, and returns its leaf hashes.

@@ -218,8 +218,8 @@ func negativeChained(t *testing.T, m StoreMaker) {
 	var want []ledger.Link
 	for _, b := range fill(t, s, &Maker{}, 4, 1, 50) {
 		for _, r := range b.Records {
-			if r.Negative {
-				want = append(want, NextLink(want, r.Index, tlog.LeafHash(r.Leaf)))
+			if r.Negative != "" {
+				want = append(want, NextLink(want, r.Index, tlog.LeafHash(r.Leaf), r.Negative))
 			}
 		}
 	}

@@ -5,13 +5,26 @@ import (
 	"encoding/binary"
 )
 
-// ChainNegative is the head of the chain of negative evidence after one more entry:
-// SHA-256("countersign negative v1\n" ‖ previous head ‖ index as 8 big-endian bytes
-// ‖ leaf hash). Before the first entry the head is all zeros. Whoever holds the head
-// of a log's chain cannot be shown a shorter list of vetoes.
-func ChainNegative(previous Hash, index uint64, leaf Hash) Hash {
-	b := append(make([]byte, 0, 128), "countersign negative v1\n"...)
+// A Link is one entry of a log's chain of negative evidence: what takes credit
+// away. Whoever holds the head of the chain cannot be shown a shorter one.
+type Link struct {
+	Index uint64
+	Leaf  Hash
+	Scope Hash // what the entry may take credit from: ScopeOf
+	Chain Hash // head of the chain after this link
+}
+
+// ScopeOf is the scope that a text names, SHA-256 of it: the links of a chain say
+// whom they concern only to those who know what to ask for.
+func ScopeOf(text string) Hash { return sha256.Sum256([]byte(text)) }
+
+// NextLink extends a chain whose head is previous; before the first link that is
+// all zeros. The new head is SHA-256("countersign negative v1\n" ‖ previous ‖ index
+// as 8 big-endian bytes ‖ leaf ‖ scope).
+func NextLink(previous Hash, index uint64, leaf, scope Hash) Link {
+	b := append(make([]byte, 0, 160), "countersign negative v1\n"...)
 	b = append(b, previous[:]...)
 	b = binary.BigEndian.AppendUint64(b, index)
-	return sha256.Sum256(append(b, leaf[:]...))
+	b = append(b, leaf[:]...)
+	return Link{Index: index, Leaf: leaf, Scope: scope, Chain: sha256.Sum256(append(b, scope[:]...))}
 }

@@ -3,16 +3,17 @@ package tlog
 import "testing"
 
 // The chain is written into journals and packs: its bytes stay as they are.
-func TestChainNegative(t *testing.T) {
+func TestNextLink(t *testing.T) {
 	var head Hash
 	for i, want := range []string{
-		"7ed4f5a1bfbaab21fe5ae031965cf036d6d83614902ace51e87ded30908eb455",
-		"d5bfe8a3a9c76013ed796bcb2a951e37b7fdb402850a0dfa1e7e15e76302b6d3",
+		"71b0070808c0e84535f73556bd460bd934d44a5c7a2738757ee8f43b7f8a4a34",
+		"4a904537c608074b030cab0256830eadbc48d65be123973683faf1b8fdc01ff7",
 	} {
 		var leaf Hash
 		leaf[0] = byte(i + 1)
-		if head = ChainNegative(head, uint64(i*256+7), leaf); head.String() != want {
-			t.Errorf("after %d: %s, want %s", i, head, want)
+		l := NextLink(head, uint64(i*256+7), leaf, ScopeOf("everything"))
+		if head = l.Chain; head.String() != want || l.Leaf != leaf || l.Index != uint64(i*256+7) {
+			t.Errorf("after %d: %+v, want %s", i, l, want)
 		}
 	}
 }
