@@ -27,7 +27,7 @@ func (s *Server) routes() http.Handler {
 		connect.WithCompression("gzip", newGunzip, newGzip),
 	)
 	mux := http.NewServeMux()
-	mux.Handle(countersignv1connect.NewLedgerServiceHandler(&ledgerService{s}, options))
+	mux.Handle(countersignv1connect.NewLedgerServiceHandler(&ledgerService{Server: s}, options))
 	mux.Handle(countersignv1connect.NewVerifierServiceHandler(&verifierService{s}, options))
 	s.health = grpchealth.NewStaticChecker(serviceNames...)
 	mux.Handle(grpchealth.NewHandler(s.health, options))

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/ledger/tlog"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/verify"
 )
@@ -18,7 +21,10 @@ import (
 const maxBundles = 1000
 
 // ledgerService implements countersignv1connect.LedgerServiceHandler.
-type ledgerService struct{ *Server }
+type ledgerService struct {
+	*Server
+	negative sync.Mutex // held from counting negative evidence until it is logged
+}
 
 // Append takes attestations into the log. Every check is made here, in the
 // request's own goroutine; the sequencer gets what is ready to be written.
@@ -43,6 +49,14 @@ func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*counte
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(accepted, func(a *verify.Accepted) bool { return a.Negative != "" }) {
+		// One request at a time, so that what is counted stays so until it is logged.
+		s.negative.Lock()
+		defer s.negative.Unlock()
+		if err := s.mayTakeBack(ctx, accepted); err != nil {
+			return nil, err
+		}
+	}
 	entries := make([]ledger.Entry, len(accepted))
 	for i, a := range accepted {
 		entries[i] = entryOf(a.Logged)
@@ -60,6 +74,47 @@ func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*counte
 		results[i] = &countersignv1.AppendResult{Index: a.Record.Index, Duplicate: a.Duplicate, Bundle: bundle}
 	}
 	return results, nil
+}
+
+// Limits on the negative evidence that one key may log. The chain of it is finite
+// (verify.MaxNegative, verify.MaxLinks): without these, one key could end all
+// verdicts for good.
+const (
+	maxRevocations = 500
+	maxRejections  = 5_000 // and withdrawals
+)
+
+// mayTakeBack refuses the first bundle with which its signer would exceed a limit.
+func (s *ledgerService) mayTakeBack(ctx context.Context, accepted []*verify.Accepted) error {
+	counts := make(map[string]int)
+	for i, a := range accepted {
+		if a.Negative == "" {
+			continue
+		}
+		if _, known, err := s.ledger.Lookup(ctx, tlog.LeafHash(a.Leaf)); err != nil {
+			return err
+		} else if known { // a retry adds nothing
+			continue
+		}
+		key, limit := attest.NegativeKey(attest.KeyID(a.Signer), a.Negative), maxRejections
+		if a.Negative == attest.Everything {
+			limit = maxRevocations
+		}
+		if _, counted := counts[key]; !counted {
+			found, err := s.ledger.Search(ctx, ledger.Query{Key: key, Limit: limit + 1})
+			if err != nil {
+				return err
+			}
+			counts[key] = len(found)
+		}
+		if counts[key]++; counts[key] > limit {
+			return &refusedBundle{i, len(accepted), &verify.Refusal{
+				Kind: verify.TooLarge, Check: "signer", Digest: a.Digest, PredicateType: a.Statement.Predicate.Type(),
+				Why: fmt.Sprintf("key %x has logged %d statements of this kind, the limit for one key; an owner, or another key of the same person, can still log them", a.Signer, limit),
+			}}
+		}
+	}
+	return nil
 }
 
 func entryOf(l attest.Logged) ledger.Entry {

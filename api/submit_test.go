@@ -292,3 +292,32 @@ func TestFullDiskIsReadOnly(t *testing.T) {
 		t.Errorf("reads go on, and this one did not: %v", err)
 	}
 }
+
+// No key can fill the chain of negative evidence, which all verdicts rest on.
+func TestOneKeyTakesBackOnlySoMuch(t *testing.T) {
+	f := start(t, setup{})
+	revokes := func(who string, i int) []byte {
+		what := fmt.Sprintf("%064x", i)
+		return f.sign(who, &attest.Statement{
+			Subjects: []attest.Subject{{Digest: map[string]string{"sha256": what}}},
+			Predicate: &attest.Revocation{
+				Revokes: []attest.Revoked{{Kind: attest.RevokedStatement, Digest: what}}, Reason: "mistake", By: who,
+			},
+		})
+	}
+	var most [][]byte
+	for i := range 500 {
+		most = append(most, revokes("bob", i))
+	}
+	f.append(most[:300]...)
+	f.append(most...) // the first are known, and not counted again
+	size := f.ledger.Head().Size
+	status, _, answer := f.post("/countersign.v1.LedgerService/Append", "", appendJSON(f.approval("bob", "x"), revokes("bob", 500)))
+	if r := kindOf(t, answer); status != http.StatusRequestEntityTooLarge || r.Kind != "TOO_LARGE" || f.ledger.Head().Size != size {
+		t.Errorf("one more: %d %v", status, answer)
+	}
+	if r := f.append(most[7]); !r[0].Duplicate {
+		t.Error("a retry is refused")
+	}
+	f.append(f.approval("bob", "y"), revokes("carol", 500))
+}

@@ -160,6 +160,9 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 			keys = append(keys, AllowedKey(p.Repository, p.Environment, p.To))
 		}
 	}
+	if scope := NegativeScope(st.Predicate); scope != "" {
+		keys = append(keys, NegativeKey(key.ID(), scope))
+	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
@@ -181,6 +184,15 @@ func RepositoryKey(repository string) string { return "repository:" + repository
 
 // ChangeKey finds what speaks of a change by its id.
 func ChangeKey(repository, id string) string { return "change:" + repository + "#" + id }
+
+// NegativeKey finds what a key has taken back (the scope Everything) or has rejected
+// and withdrawn (any other scope).
+func NegativeKey(id KeyID, scope string) string {
+	if scope == Everything {
+		return "revoked-by:" + id.String()
+	}
+	return "rejected-by:" + id.String()
+}
 
 // VerdictKey finds the verdicts (decisions and VSAs) about a digest. They have a key
 // of their own because there may be thousands about one release, and none of them
