@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -132,7 +133,11 @@ func (j *judge) checkRequest() {
 	if i >= 0 {
 		j.env = s.Environments[i]
 	} else if j.on(checkEnvironment) {
-		j.deny(UnknownEnvironment, "the policy knows no environment %q", r.Environment)
+		names := make([]string, len(s.Environments))
+		for i, e := range s.Environments {
+			names[i] = e.Name
+		}
+		j.deny(UnknownEnvironment, "the policy knows no environment %q; it has %s", r.Environment, strings.Join(names, ", "))
 	}
 	if err := attest.ParseRepository(r.Repository); err != nil {
 		j.deny(verify.WrongScope, "%v", err)

@@ -70,7 +70,23 @@ Exit codes: 0 allowed, or done; 1 no; 2 wrong use or input; 3 could not tell;
 		return wrong("%v; see: %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(newKeygen(a), newAttest(a), newApprove(a), newSubmit(a), newVerify(a), newPack(a), newLog(a), newPolicy(a), newTrust(a))
+	explainArgs(root)
 	return root
+}
+
+// explainArgs lets a command that gets too few or too many arguments say which it takes.
+func explainArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return wrong("%v\nusage: %s", err, c.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		explainArgs(sub)
+	}
 }
 
 func envOr(name, otherwise string) string {

@@ -88,7 +88,11 @@ func classify(err error) (int, string) {
 	case errors.Is(err, context.Canceled):
 		return exitBroken, "interrupted"
 	}
-	return exitWrong, err.Error()
+	text := err.Error()
+	if strings.HasPrefix(text, "unknown command") { // cobra's own, which has no type
+		text += "\nsee: countersign --help"
+	}
+	return exitWrong, text
 }
 
 // classifyRPC maps what the server said to an exit code.

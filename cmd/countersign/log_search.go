@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -39,6 +40,9 @@ short names (change, approval, admission, …) or a full URI; times are RFC 3339
 				return err
 			}
 			q.PredicateType = fullType(q.PredicateType)
+			if q.Change != "" && q.Repository == "" {
+				q.Repository = os.Getenv("COUNTERSIGN_REPOSITORY")
+			}
 			return a.logSearch(c.Context(), q, limit)
 		},
 	}
@@ -48,7 +52,7 @@ short names (change, approval, admission, …) or a full URI; times are RFC 3339
 	fl.StringVar(&q.Signer, "signer", "", "key id")
 	fl.StringVar(&q.Person, "person", "", "roster id of a person, agent or service")
 	fl.StringVar(&q.Repository, "repository", "", "repository id, host/path")
-	fl.StringVar(&q.Change, "change", "", "change of --repository")
+	fl.StringVar(&q.Change, "change", "", "change of --repository (or of COUNTERSIGN_REPOSITORY)")
 	fl.StringVar(&since, "since", "", "logged at this time or later")
 	fl.StringVar(&until, "until", "", "logged before this time")
 	fl.IntVar(&limit, "limit", 100, "at most this many")

@@ -39,8 +39,12 @@ func (a *app) verdict(v policy.Verdict) string {
 
 func headline(c *policy.Core) string {
 	what := c.Release
-	if what == "" {
+	switch {
+	case what != "":
+	case c.To != "":
 		what = fmt.Sprintf("%.12s", c.To)
+	default:
+		what = fmt.Sprintf("artifact sha256:%.12s…", c.Artifact)
 	}
 	ai := 0
 	for _, ch := range c.Changes {

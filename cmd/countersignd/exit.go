@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/policy"
 )
 
@@ -34,6 +35,9 @@ func (d *daemon) exitCode(err error) int {
 	fmt.Fprintf(d.err, "countersignd: %v\n", err)
 	var own *exitError
 	var field *attest.FieldError
+	if errors.Is(err, ledger.ErrCorrupt) || errors.Is(err, ledger.ErrRolledBack) {
+		fmt.Fprintln(d.err, "  The log was left as it is. What to do: docs/operations.md, When opening refuses")
+	}
 	switch {
 	case errors.As(err, &own):
 		return own.code

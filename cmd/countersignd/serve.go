@@ -89,7 +89,7 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	opts.MinFree, opts.Log = s.minFree<<20, log
 	store, err := badgerstore.Open(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", absolute(s.log()), err)
+		return err // it names the folder
 	}
 	metrics := api.NewMetrics()
 	l, err := ledger.New(ctx, ledger.Config{Store: api.Remember(metrics.Store(store, d.now)), Signer: keys.log, Stamper: keys.stamps, Now: d.now})

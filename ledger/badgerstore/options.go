@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/countersign-dev/countersign/ledger/tlog"
@@ -96,7 +97,10 @@ func (l layout) takeLock() (*os.File, error) {
 	}
 	if err := lockFile(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s is in use by another process: %w", l.dir, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%s is in use by another process", l.dir)
+		}
+		return nil, fmt.Errorf("lock %s: %w", l.dir, err)
 	}
 	return f, nil
 }
