@@ -3,10 +3,8 @@ package main
 import (
 	"cmp"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -188,12 +186,4 @@ func loopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// absolute makes a path readable in messages.
-func absolute(path string) string {
-	if p, err := filepath.Abs(path); err == nil {
-		return p
-	}
-	return fmt.Sprint(path)
 }
