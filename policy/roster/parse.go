@@ -27,7 +27,7 @@ func Parse(file string, text []byte, terms Terms) (*Roster, error) {
 		return nil, err
 	}
 	p := &parser{terms: terms, roster: &Roster{
-		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{},
+		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{}, byIdentity: map[[2]string]identityOwner{},
 	}, accounts: map[Account]*Principal{}}
 	var owners strictyaml.Node
 	err = root.Fields([]string{"owners", "people", "agents", "services"}, func(key string, v strictyaml.Node) error {
@@ -66,9 +66,9 @@ type placed struct {
 }
 
 var fieldsOf = map[Kind][]string{
-	Person:  {"id", "level", "teams", "emails", "accounts", "keys", "from", "until"},
-	Agent:   {"id", "operator", "emails", "accounts", "keys", "from", "until"},
-	Service: {"id", "may", "forge", "emails", "accounts", "keys", "from", "until"},
+	Person:  {"id", "level", "teams", "emails", "accounts", "keys", "identities", "from", "until"},
+	Agent:   {"id", "operator", "emails", "accounts", "keys", "identities", "from", "until"},
+	Service: {"id", "may", "forge", "emails", "accounts", "keys", "identities", "from", "until"},
 }
 
 func (p *parser) principal(v strictyaml.Node, kind Kind) error {
@@ -93,6 +93,8 @@ func (p *parser) principal(v strictyaml.Node, kind Kind) error {
 			err = p.accountsOf(f, pr)
 		case "keys":
 			err = p.keys(f, pr)
+		case "identities":
+			err = p.identities(f, pr)
 		case "from":
 			pr.From, err = f.Time()
 		case "until":
@@ -273,6 +275,46 @@ func (p *parser) keys(v strictyaml.Node, pr *Principal) error {
 		pr.Keys = append(pr.Keys, k)
 		own := k
 		p.roster.byKey[k.ID] = keyOwner{principal: pr, key: &own}
+		return nil
+	})
+}
+
+func (p *parser) identities(v strictyaml.Node, pr *Principal) error {
+	return v.Items(func(item strictyaml.Node) error {
+		var i Identity
+		err := item.Fields([]string{"issuer", "subject", "from", "until"}, func(key string, f strictyaml.Node) (err error) {
+			switch key {
+			case "issuer":
+				i.Issuer, err = f.Text()
+			case "subject":
+				i.Subject, err = f.Text()
+			case "from":
+				i.From, err = f.Time()
+			case "until":
+				i.Until, err = f.Time()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		switch {
+		case !strings.HasPrefix(i.Issuer, "https://") || strings.ContainsAny(i.Issuer, "*?# "):
+			return item.Errorf("issuer %.80q is not the https URL of an OIDC issuer", i.Issuer)
+		case i.Subject == "" || strings.ContainsAny(i.Subject, "* \t\n"):
+			return item.Errorf("subject %.80q is not one e-mail address or URI (patterns are not allowed)", i.Subject)
+		case i.From.IsZero():
+			return item.Errorf("from is missing: since when does this identity speak?")
+		case !i.Until.IsZero() && i.Until.Before(i.From):
+			return item.Errorf("until is before from")
+		}
+		key := [2]string{i.Issuer, i.Subject}
+		if other, twice := p.roster.byIdentity[key]; twice {
+			return item.Errorf("%s of %s already belongs to %s", i.Subject, i.Issuer, nameOf(other.principal, pr))
+		}
+		pr.Identities = append(pr.Identities, i)
+		own := i
+		p.roster.byIdentity[key] = identityOwner{principal: pr, identity: &own}
 		return nil
 	})
 }

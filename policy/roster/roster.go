@@ -38,6 +38,17 @@ type Principal struct {
 	Emails   []string // git identities, exact
 	Accounts []Account
 	Keys     []Key
+	// Identities are what certificate authorities may call this principal.
+	Identities []Identity
+	Validity
+}
+
+// An Identity is what a certificate says of its holder: who authenticated them
+// (the OIDC issuer) and as whom (the subject alternative name). Both are compared
+// as they are: no patterns, no case folding.
+type Identity struct {
+	Issuer  string // URL
+	Subject string // e-mail address or URI
 	Validity
 }
 
@@ -67,8 +78,8 @@ func (v Validity) Holds(t time.Time) bool {
 	return !t.Before(v.From) && (v.Until.IsZero() || !t.After(v.Until))
 }
 
-// A Roster is the content of people.yaml, checked: no key, e-mail or account
-// belongs to two principals.
+// A Roster is the content of people.yaml, checked: no key, identity, e-mail or
+// account belongs to two principals.
 type Roster struct {
 	// Owners are the ids of the people who own the policy.
 	Owners []string
@@ -76,7 +87,13 @@ type Roster struct {
 	principals []*Principal
 	byID       map[string]*Principal
 	byKey      map[KeyID]keyOwner
-	byEmail    map[string]*Principal // by case-folded address
+	byEmail    map[string]*Principal       // by case-folded address
+	byIdentity map[[2]string]identityOwner // by issuer and subject
+}
+
+type identityOwner struct {
+	principal *Principal
+	identity  *Identity
 }
 
 type keyOwner struct {
@@ -97,6 +114,13 @@ func (r *Roster) Principal(id string) (*Principal, bool) {
 func (r *Roster) ByKey(id KeyID) (*Principal, *Key, bool) {
 	o, ok := r.byKey[id]
 	return o.principal, o.key, ok
+}
+
+// ByIdentity returns whom a certificate with this issuer and subject names, whether
+// or not that holds now.
+func (r *Roster) ByIdentity(issuer, subject string) (*Principal, *Identity, bool) {
+	o, ok := r.byIdentity[[2]string{issuer, subject}]
+	return o.principal, o.identity, ok
 }
 
 // MayRevoke reports whether one principal may take back what another signed: what

@@ -58,6 +58,8 @@ people:
         until: 2026-12-31T00:00:00Z
         publicKey: ` + alice + `
     from: 2026-01-01T00:00:00Z
+    identities:
+      - {issuer: "https://accounts.example.com", subject: alice@example.com, from: 2026-01-01T00:00:00Z}
   - id: bob
     level: junior
     emails: [bob@example.com]
@@ -77,6 +79,8 @@ services:
   - id: ci
     may: [change, "https://slsa.dev/provenance/v1"]
     forge: true
+    identities:
+      - {issuer: "https://token.forge.example", subject: "https://forge.example/org/app/.ci/release@refs/heads/main", from: 2026-01-01T00:00:00Z}
     from: 2026-01-01T00:00:00Z
 `
 }
@@ -115,6 +119,14 @@ func TestParse(t *testing.T) {
 	if alice.MaySign("https://countersign.dev/change/v1") {
 		t.Error("may is for services")
 	}
+	if p, i, ok := r.ByIdentity("https://accounts.example.com", "alice@example.com"); !ok || p != alice || !i.Holds(alice.From) {
+		t.Error("the identity is not found")
+	}
+	for _, subject := range []string{"Alice@example.com", "", "https://forge.example/org/app/.ci/release@refs/heads/main"} {
+		if p, _, ok := r.ByIdentity("https://accounts.example.com", subject); ok {
+			t.Errorf("%q is taken for %s", subject, p.ID)
+		}
+	}
 	bob, _ := r.Principal("bob")
 	for day, want := range map[time.Time]bool{
 		time.Date(2025, 12, 31, 23, 59, 59, 0, time.UTC): false,
@@ -151,7 +163,7 @@ func TestParseRefuses(t *testing.T) {
 		"same id, other kind":          {"- id: robot", "- id: alice", `"alice" is there twice`},
 		"unknown level":                {"level: junior", "level: juniour", `did you mean "junior"?`},
 		"no level":                     {"    level: junior\n", "", "level is missing"},
-		"no from":                      {"    forge: true\n    from: 2026-01-01T00:00:00Z\n", "    forge: true\n", "since when"},
+		"no from":                      {"    emails: [robot@example.com]\n    from: 2026-01-01T00:00:00Z\n", "    emails: [robot@example.com]\n", "since when"},
 		"until before from":            {"    until: 2026-06-30T00:00:00Z", "    until: 2025-06-30T00:00:00Z", "until is before from"},
 		"local time":                   {"    until: 2026-06-30T00:00:00Z", "    until: 2026-06-30T00:00:00+02:00", "not a time"},
 		"address of another":           {"[bob@example.com]", "[Alice@Example.com]", "already belongs to alice"},
@@ -168,6 +180,11 @@ func TestParseRefuses(t *testing.T) {
 		"a private key":                {bob, strings.ReplaceAll(bob, "PUBLIC KEY", "PRIVATE KEY"), "not one PEM block"},
 		"key without from":             {"      - from: 2026-01-01T00:00:00Z\n        publicKey", "      - publicKey", "since when does this key speak"},
 		"key that ends before":         {"        until: 2026-12-31T00:00:00Z", "        until: 2025-12-31T00:00:00Z", "until is before from"},
+		"identity of another":          {`{issuer: "https://token.forge.example", subject: "https://forge.example/org/app/.ci/release@refs/heads/main"`, `{issuer: "https://accounts.example.com", subject: alice@example.com`, "already belongs to alice"},
+		"identity pattern":             {"subject: alice@example.com", `subject: "*@example.com"`, "patterns are not allowed"},
+		"identity without an issuer":   {`issuer: "https://accounts.example.com", `, "", "not the https URL"},
+		"issuer without https":         {"https://accounts", "http://accounts", "not the https URL"},
+		"identity without from":        {"subject: alice@example.com, from: 2026-01-01T00:00:00Z", "subject: alice@example.com", "since when"},
 		"operator is nobody":           {"operator: bob", "operator: carol", "no person of this file"},
 		"operator is a service":        {"operator: bob", "operator: ci", "no person of this file"},
 		"service makes an approval":    {"may: [change,", "may: [approval, change,", "no service may make"},
