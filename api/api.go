@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/grpchealth"
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/countersign-dev/countersign/api/tsa"
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/policy"
@@ -28,9 +29,12 @@ type Config struct {
 	Ledger  *ledger.Ledger
 	Trust   *verify.Trust      // of the ledger: what its clients are given
 	Service *attest.PrivateKey // signs verdicts; Trust names its public half
-	Now     func() time.Time
-	Log     *slog.Logger // discarded when nil
-	Metrics *Metrics     // new ones when nil
+	// Timestamps is the authority that answers RFC 3161 requests; without one
+	// there is no such endpoint.
+	Timestamps *tsa.Authority
+	Now        func() time.Time
+	Log        *slog.Logger // discarded when nil
+	Metrics    *Metrics     // new ones when nil
 
 	// OpenReads lets everybody read who can connect: for loopback. Otherwise a
 	// read needs a token of Readers or Gates.

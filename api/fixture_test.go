@@ -151,7 +151,7 @@ func (f *fixture) open(s setup) {
 		}
 	}
 	c := api.Config{
-		Ledger: f.ledger, Trust: f.trust, Service: scenario.Key("service"), Now: f.clock.now, Metrics: metrics, OpenReads: true,
+		Ledger: f.ledger, Trust: f.trust, Service: scenario.Key("service"), Timestamps: authority, Now: f.clock.now, Metrics: metrics, OpenReads: true,
 		Gates: map[string]attest.Digest{"gate": attest.DigestOf([]byte(gateToken))}, Readers: []attest.Digest{attest.DigestOf([]byte(readerToken))},
 	}
 	if s.api != nil {

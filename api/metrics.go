@@ -29,6 +29,7 @@ type Metrics struct {
 	commitSeconds prometheus.Histogram
 	refused       *prometheus.CounterVec
 	verdicts      *prometheus.CounterVec
+	timestamps    *prometheus.CounterVec
 	treeSize      sync.Once
 }
 
@@ -43,9 +44,10 @@ func NewMetrics() *Metrics {
 		commitSeconds: histogram("commit_seconds", "One commit of the store, with its sync.", prometheus.ExponentialBuckets(0.0001, 2, 14)),
 		refused:       counters("refused_total", "Requests that were refused or failed, by kind (docs/formats.md).", "kind"),
 		verdicts:      counters("verdicts_total", "Verdicts given; source says whether it was made, repeated or remembered.", "verdict", "dry_run", "source"),
+		timestamps:    counters("timestamps_total", "RFC 3161 requests that were answered.", "granted"),
 	}
 	m.registry.MustRegister(
-		m.entries, m.appendSeconds, m.batches, m.batchEntries, m.commitSeconds, m.refused, m.verdicts,
+		m.entries, m.appendSeconds, m.batches, m.batchEntries, m.commitSeconds, m.refused, m.verdicts, m.timestamps,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("rss_anon_bytes", "Memory of the process's own: RssAnon, which leaves out mapped files. 0 where the system does not tell.", rssAnon),
 	)
@@ -89,6 +91,10 @@ func (m *Metrics) appended(results []*countersignv1.AppendResult, took time.Dura
 
 func (m *Metrics) decided(d *policy.Decision, dryRun bool, source string) {
 	m.verdicts.WithLabelValues(string(d.Core.Verdict), strconv.FormatBool(dryRun), source).Inc()
+}
+
+func (m *Metrics) timestamped(granted bool) {
+	m.timestamps.WithLabelValues(strconv.FormatBool(granted)).Inc()
 }
 
 // Store returns a store that counts and times its commits.

@@ -42,6 +42,10 @@ func (s *Server) routes() http.Handler {
 			s.tile(w, r, strings.TrimPrefix(r.URL.Path, prefix+"/"))
 		})
 	}
+	if s.config.Timestamps != nil {
+		mux.HandleFunc("POST /api/v1/timestamp", s.timestamp)
+		mux.HandleFunc("GET /api/v1/timestamp/certchain", s.certificates)
+	}
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

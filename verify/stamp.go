@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,11 @@ import (
 
 	"github.com/sigstore/timestamp-authority/v2/pkg/verification"
 )
+
+// StampPolicy is the policy of the tokens that say when a log took an entry or
+// signed a checkpoint. Those that its authority gives to anybody who asks have
+// another, and stand for nothing here.
+var StampPolicy = asn1.ObjectIdentifier{2, 25, 93640812, 1}
 
 // maxToken is more than a response of our authority has, in bytes.
 const maxToken = 16 << 10
@@ -28,7 +34,7 @@ func newAuthority(chain []*x509.Certificate) (*authority, error) {
 		return nil, fmt.Errorf("has %d certificates; 1 to %d are allowed", len(chain), maxChain)
 	}
 	signer, root := chain[0], chain[len(chain)-1]
-	a := &authority{opts: verification.VerifyOpts{TSACertificate: signer, Roots: []*x509.Certificate{root}}}
+	a := &authority{opts: verification.VerifyOpts{TSACertificate: signer, Roots: []*x509.Certificate{root}, OID: StampPolicy}}
 	if len(chain) > 2 {
 		a.opts.Intermediates = chain[1 : len(chain)-1]
 	}

@@ -11,15 +11,21 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"time"
 
+	"github.com/countersign-dev/countersign/verify"
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// Policy is the policy under which the tokens are issued: one of UUID arc
-// 2.25, which needs no registration.
-var Policy = asn1.ObjectIdentifier{2, 25, 93640812, 1}
+// The policies under which tokens are issued, of UUID arc 2.25, which needs no
+// registration. A token for the log says when the log took an entry; verifiers want
+// that policy there, so that nobody can put a token of their own in its place.
+var (
+	Policy       = verify.StampPolicy                        // for the log
+	PublicPolicy = asn1.ObjectIdentifier{2, 25, 93640812, 2} // for everybody else: Respond
+)
 
 // Accuracy is how far the time of a token may be from the clock's: tokens say
 // whole seconds, which every client can read, and drop the rest.
@@ -101,11 +107,26 @@ var ErrExpired = errors.New("timestamp certificate is not valid at this time")
 // at that time: status granted, one token over its SHA-256, with the authority's
 // certificate. It takes about as long as one P-256 signature.
 func (a *Authority) Stamp(message []byte, at time.Time) ([]byte, error) {
+	sum := sha256.Sum256(message)
+	return a.issue(query{algorithm: oidSHA256, imprint: sum[:], policy: Policy, certificates: true}, at)
+}
+
+// A query is what a token is asked for.
+type query struct {
+	algorithm    asn1.ObjectIdentifier
+	imprint      []byte
+	policy       asn1.ObjectIdentifier
+	nonce        *big.Int // nil where none was given
+	certificates bool
+}
+
+// issue answers a query with a granted response.
+func (a *Authority) issue(q query, at time.Time) ([]byte, error) {
 	at = at.UTC().Truncate(time.Second)
 	if c := a.chain[0]; at.Before(c.NotBefore) || at.After(c.NotAfter) {
 		return nil, fmt.Errorf("%w: %s is not within %s and %s", ErrExpired, at.Format(time.RFC3339), c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339))
 	}
-	content, err := tstInfo(sha256.Sum256(message), at)
+	content, err := tstInfo(q, at)
 	if err != nil {
 		return nil, err
 	}
@@ -118,25 +139,28 @@ func (a *Authority) Stamp(message []byte, at time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign timestamp: %w", err)
 	}
-	return a.response(content, signed, signature)
+	return a.response(content, signed, signature, q.certificates)
 }
 
 // tstInfo is the TSTInfo of RFC 3161 section 2.4.2.
-func tstInfo(imprint [sha256.Size]byte, at time.Time) ([]byte, error) {
+func tstInfo(q query, at time.Time) ([]byte, error) {
 	var serial [16]byte
 	rand.Read(serial[:])
 	serial[0] = serial[0]&0x7f | 0x40 // positive, and always 16 bytes
-	b := cryptobyte.NewFixedBuilder(make([]byte, 0, 160))
+	b := cryptobyte.NewBuilder(make([]byte, 0, 192))
 	sequence(b, func(b *cryptobyte.Builder) {
 		b.AddASN1Int64(1)
-		b.AddASN1ObjectIdentifier(Policy)
+		b.AddASN1ObjectIdentifier(q.policy)
 		sequence(b, func(b *cryptobyte.Builder) {
-			addSHA256(b)
-			b.AddASN1OctetString(imprint[:])
+			sequence(b, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(q.algorithm) })
+			b.AddASN1OctetString(q.imprint)
 		})
 		b.AddASN1(der.INTEGER, func(b *cryptobyte.Builder) { b.AddBytes(serial[:]) })
 		b.AddASN1GeneralizedTime(at)
 		sequence(b, func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(Accuracy / time.Second)) })
+		if q.nonce != nil {
+			b.AddASN1BigInt(q.nonce)
+		}
 	})
 	return b.Bytes()
 }
@@ -160,28 +184,30 @@ func (a *Authority) signedAttributes(content []byte) ([]byte, error) {
 
 // response is the TimeStampResp around SignedData (RFC 3161 section 2.4.2, RFC
 // 5652 section 5.1).
-func (a *Authority) response(content, signed, signature []byte) ([]byte, error) {
+func (a *Authority) response(content, signed, signature []byte, certificates bool) ([]byte, error) {
 	b := cryptobyte.NewBuilder(make([]byte, 0, 640+len(a.chain[0].Raw)))
 	sequence(b, func(b *cryptobyte.Builder) {
 		sequence(b, func(b *cryptobyte.Builder) { b.AddASN1Int64(0) }) // PKIStatusInfo: granted
 		sequence(b, func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(oidSignedData)
 			b.AddASN1(explicit0, func(b *cryptobyte.Builder) {
-				sequence(b, func(b *cryptobyte.Builder) { a.signedData(b, content, signed, signature) })
+				sequence(b, func(b *cryptobyte.Builder) { a.signedData(b, content, signed, signature, certificates) })
 			})
 		})
 	})
 	return b.Bytes()
 }
 
-func (a *Authority) signedData(b *cryptobyte.Builder, content, signed, signature []byte) {
+func (a *Authority) signedData(b *cryptobyte.Builder, content, signed, signature []byte, certificates bool) {
 	b.AddASN1Int64(3)
 	b.AddASN1(der.SET, addSHA256)
 	sequence(b, func(b *cryptobyte.Builder) {
 		b.AddASN1ObjectIdentifier(oidTSTInfo)
 		b.AddASN1(explicit0, func(b *cryptobyte.Builder) { b.AddASN1OctetString(content) })
 	})
-	b.AddASN1(explicit0, func(b *cryptobyte.Builder) { b.AddBytes(a.chain[0].Raw) })
+	if certificates {
+		b.AddASN1(explicit0, func(b *cryptobyte.Builder) { b.AddBytes(a.chain[0].Raw) })
+	}
 	b.AddASN1(der.SET, func(b *cryptobyte.Builder) {
 		sequence(b, func(b *cryptobyte.Builder) { // SignerInfo
 			b.AddASN1Int64(1)

@@ -97,7 +97,7 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 		return errors.Join(err, store.Close())
 	}
 	return errors.Join(d.run(ctx, s, l, log, api.Config{
-		Ledger: l, Trust: trust, Service: keys.service, Now: d.now, Log: log, Metrics: metrics,
+		Ledger: l, Trust: trust, Service: keys.service, Timestamps: keys.stamps, Now: d.now, Log: log, Metrics: metrics,
 		OpenReads: loopback(s.listen), Gates: gates, Readers: readers,
 	}, tlsConfig), store.Close())
 }
