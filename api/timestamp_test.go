@@ -114,7 +114,7 @@ func TestOpenSSLGetsATimestamp(t *testing.T) {
 		}
 		_, reply := f.ask(timestampQuery, query)
 		write("reply.tsr", reply)
-		
+
 		verify := []string{"-verify", "-queryfile", "query.tsq", "-in", "reply.tsr", "-CAfile", "chain.pem", "-untrusted", "chain.pem"}
 		if out, err := openssl(verify...); err != nil {
 			t.Errorf("%v: %v: %s", with, err, out)
