@@ -20,8 +20,10 @@ const BundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 type Bundle struct {
 	Payload   []byte // the statement, as it was signed
 	Signature []byte
-	// Hint says which key signed. It is outside the signature: a hint, no more.
-	Hint string
+	// Hint says which key signed. It is outside the signature: a hint, no more. With a
+	// Certificate (DER) there is none.
+	Hint        string
+	Certificate []byte
 	// Leaf and Receipt are set on bundles that a log has answered.
 	Leaf    []byte
 	Receipt *tlog.Receipt
@@ -110,10 +112,12 @@ type wireMaterial struct {
 	PublicKey *struct {
 		Hint string `json:"hint"`
 	} `json:"publicKey,omitempty"`
-	Certificate jsontext.Value `json:"certificate,omitempty"`
-	Chain       jsontext.Value `json:"x509CertificateChain,omitempty"`
-	Entries     []wireEntry    `json:"tlogEntries,omitempty"`
-	Timestamps  *struct {
+	Certificate *struct {
+		Raw base64Bytes `json:"rawBytes"`
+	} `json:"certificate,omitempty"`
+	Chain      jsontext.Value `json:"x509CertificateChain,omitempty"`
+	Entries    []wireEntry    `json:"tlogEntries,omitempty"`
+	Timestamps *struct {
 		RFC3161 []struct {
 			Signed base64Bytes `json:"signedTimestamp"`
 		} `json:"rfc3161Timestamps,omitempty"`
@@ -144,7 +148,7 @@ type wireEntry struct {
 }
 
 // ParseBundle reads a Sigstore bundle strictly: media type v0.3, a DSSE
-// envelope of an in-toto payload, exactly one signature, a public key. A receipt
+// envelope of an in-toto payload, exactly one signature, a public key or a certificate. A receipt
 // is read when there is exactly one, and not checked.
 func ParseBundle(text []byte) (*Bundle, error) {
 	if len(text) > MaxBundle {
@@ -160,8 +164,8 @@ func ParseBundle(text []byte) (*Bundle, error) {
 	if w.Envelope == nil || len(w.MessageSignature) > 0 {
 		return nil, faultErr(WrongType, "bundle.dsseEnvelope", "is missing: only DSSE envelopes are attestations")
 	}
-	if w.Material.PublicKey == nil || len(w.Material.Certificate) > 0 || len(w.Material.Chain) > 0 {
-		return nil, faultErr(Unsupported, "bundle.verificationMaterial", "names no public key; certificates are not accepted by this log")
+	if len(w.Material.Chain) > 0 || (w.Material.PublicKey == nil) == (w.Material.Certificate == nil) {
+		return nil, faultErr(Unsupported, "bundle.verificationMaterial", "does not have exactly one of publicKey and certificate")
 	}
 	env := w.Envelope
 	if env.PayloadType != PayloadType {
@@ -176,7 +180,12 @@ func ParseBundle(text []byte) (*Bundle, error) {
 	if len(env.Payload) > MaxPayload {
 		return nil, faultErr(TooLarge, "bundle.dsseEnvelope.payload", "has %d bytes; the limit is %d", len(env.Payload), MaxPayload)
 	}
-	b := &Bundle{Payload: env.Payload, Signature: env.Signatures[0].Sig, Hint: w.Material.PublicKey.Hint}
+	b := &Bundle{Payload: env.Payload, Signature: env.Signatures[0].Sig}
+	if c := w.Material.Certificate; c == nil {
+		b.Hint = w.Material.PublicKey.Hint
+	} else if b.Certificate = c.Raw; len(c.Raw) == 0 || len(c.Raw) > maxCertificate {
+		return nil, fieldErr("bundle.verificationMaterial.certificate", "has %d bytes; 1 to %d are read", len(c.Raw), maxCertificate)
+	}
 	if err := first(checkText("bundle.verificationMaterial.publicKey.hint", b.Hint, 1024), b.readReceipt(&w.Material)); err != nil {
 		return nil, err
 	}
@@ -234,12 +243,18 @@ func (b *Bundle) readReceipt(m *wireMaterial) error {
 // has one. The same bundle always gives the same bytes.
 func (b *Bundle) Marshal() ([]byte, error) {
 	out := make([]byte, 0, len(b.Payload)*4/3+4096)
-	out = append(out, `{"mediaType":"`+BundleType+`","verificationMaterial":{"publicKey":{"hint":`...)
-	hint, err := json.Marshal(b.Hint)
-	if err != nil {
-		return nil, fieldErr("bundle.verificationMaterial.publicKey.hint", "%v", err)
+	out = append(out, `{"mediaType":"`+BundleType+`","verificationMaterial":{`...)
+	if b.Certificate != nil {
+		out = append(out, `"certificate":{"rawBytes":"`...)
+		out = append(base64.StdEncoding.AppendEncode(out, b.Certificate), `"}`...)
+	} else {
+		hint, err := json.Marshal(b.Hint)
+		if err != nil {
+			return nil, fieldErr("bundle.verificationMaterial.publicKey.hint", "%v", err)
+		}
+		out = append(append(append(out, `"publicKey":{"hint":`...), hint...), '}')
 	}
-	out = append(append(out, hint...), '}')
+	var err error
 	if b.Receipt != nil {
 		if out, err = b.appendReceipt(out); err != nil {
 			return nil, err
@@ -252,14 +267,31 @@ func (b *Bundle) Marshal() ([]byte, error) {
 	return append(out, `","keyid":""}]}}`...), nil
 }
 
+// TransparencyLogEntry writes the receipt alone, as Rekor answers with it.
+func (b *Bundle) TransparencyLogEntry() ([]byte, error) { return b.appendEntry(nil) }
+
 func (b *Bundle) appendReceipt(out []byte) ([]byte, error) {
+	out, err := b.appendEntry(append(out, `,"tlogEntries":[`...))
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, ']')
+	if t := b.Receipt.Token; t != nil {
+		out = append(out, `,"timestampVerificationData":{"rfc3161Timestamps":[{"signedTimestamp":"`...)
+		out = append(base64.StdEncoding.AppendEncode(out, t), `"}]}`...)
+	}
+	return out, nil
+}
+
+// appendEntry writes a TransparencyLogEntry.
+func (b *Bundle) appendEntry(out []byte) ([]byte, error) {
 	r := b.Receipt
 	size, root, err := checkpointLines(r.Checkpoint)
 	if err != nil {
 		return nil, fmt.Errorf("write receipt: %w", err)
 	}
 	enc := base64.StdEncoding
-	out = append(out, `,"tlogEntries":[{"logIndex":"`...)
+	out = append(out, `{"logIndex":"`...)
 	out = strconv.AppendUint(out, r.Index, 10)
 	out = append(out, `","logId":{"keyId":"`...)
 	out = enc.AppendEncode(out, r.LogID[:])
@@ -279,12 +311,7 @@ func (b *Bundle) appendReceipt(out []byte) ([]byte, error) {
 		return nil, fmt.Errorf("write receipt: checkpoint: %w", err)
 	}
 	out = append(append(out, note...), `}},"canonicalizedBody":"`...)
-	out = append(enc.AppendEncode(out, b.Leaf), `"}]`...)
-	if r.Token != nil {
-		out = append(out, `,"timestampVerificationData":{"rfc3161Timestamps":[{"signedTimestamp":"`...)
-		out = append(enc.AppendEncode(out, r.Token), `"}]}`...)
-	}
-	return out, nil
+	return append(enc.AppendEncode(out, b.Leaf), `"}`...), nil
 }
 
 // checkpointLines cuts the tree size and the root, as text, out of a signed

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,66 +15,101 @@ const (
 	leafVersion = "0.0.2"
 )
 
-// The canonical leaf (RFC 8785) in pieces: digest, signature and key stand between them.
+// The canonical leaf (RFC 8785) in pieces: digest, signature and key or certificate
+// stand between them.
 const (
-	leafBeforeDigest = `{"apiVersion":"` + leafVersion + `","kind":"` + leafKind + `","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":"`
-	leafBeforeSig    = `"},"signature":{"content":"`
-	leafBeforeKey    = `","verifier":{"keyDetails":"PKIX_ECDSA_P256_SHA_256","publicKey":{"rawBytes":"`
-	leafEnd          = `"}}}}}}`
+	leafBeforeDigest      = `{"apiVersion":"` + leafVersion + `","kind":"` + leafKind + `","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":"`
+	leafBeforeSig         = `"},"signature":{"content":"`
+	leafBeforeVerifier    = `","verifier":{"keyDetails":"PKIX_ECDSA_P256_SHA_256","`
+	leafBeforeKey         = leafBeforeVerifier + `publicKey":{"rawBytes":"`
+	leafBeforeCertificate = leafBeforeVerifier + `x509Certificate":{"rawBytes":"`
+	leafEnd               = `"}}}}}}`
 )
-
-// Leaf is the log entry of a bundle: a pure function of it and its key, so that
-// a verifier can build it again. Nothing else (no time, no policy) is in it.
-func Leaf(b *Bundle, key *PublicKey) []byte {
-	sum := b.PAEDigest()
-	return leafOf(sum[:], b.Signature, key.SPKI())
-}
-
-func leafOf(digest, signature, spki []byte) []byte {
-	out := make([]byte, 0, 512)
-	out = append(out, leafBeforeDigest...)
-	out = base64.StdEncoding.AppendEncode(out, digest)
-	out = append(out, leafBeforeSig...)
-	out = base64.StdEncoding.AppendEncode(out, signature)
-	out = append(out, leafBeforeKey...)
-	out = base64.StdEncoding.AppendEncode(out, spki)
-	return append(out, leafEnd...)
-}
 
 // LeafParts are what a leaf holds.
 type LeafParts struct {
-	Digest    Digest // of the DSSE pre-authentication encoding
+	Digest    Digest // of the DSSE pre-authentication encoding, or of whatever was signed
 	Signature []byte
-	SPKI      []byte
+	// SPKI is the key that signed, or else Certificate the one of who did; DER.
+	SPKI, Certificate []byte
+}
+
+// PartsOf are the parts of the leaf of a bundle that was signed with key.
+func PartsOf(b *Bundle, key *PublicKey) LeafParts {
+	p := LeafParts{Digest: b.PAEDigest(), Signature: b.Signature}
+	p.by(key)
+	return p
+}
+
+func (p *LeafParts) by(key *PublicKey) {
+	if key.certificate != nil {
+		p.Certificate = key.certificate.Raw
+	} else {
+		p.SPKI = key.SPKI()
+	}
+}
+
+// Equal reports whether two leaves hold the same, and so are the same.
+func (p LeafParts) Equal(o LeafParts) bool {
+	return p.Digest == o.Digest && bytes.Equal(p.Signature, o.Signature) && bytes.Equal(p.SPKI, o.SPKI) && bytes.Equal(p.Certificate, o.Certificate)
+}
+
+// Key parses the key or the certificate.
+func (p LeafParts) Key() (*PublicKey, error) {
+	if p.Certificate != nil {
+		return ParseCertificate(p.Certificate)
+	}
+	return ParsePublicKey(p.SPKI)
+}
+
+// Leaf is the log entry of a bundle: a pure function of it and its key, so that
+// a verifier can build it again. Nothing else (no time, no policy) is in it.
+func Leaf(b *Bundle, key *PublicKey) []byte { return PartsOf(b, key).Leaf() }
+
+// Leaf writes the parts down.
+func (p LeafParts) Leaf() []byte {
+	out := make([]byte, 0, 512+2*len(p.Certificate))
+	out = append(out, leafBeforeDigest...)
+	out = base64.StdEncoding.AppendEncode(out, p.Digest[:])
+	out = append(out, leafBeforeSig...)
+	out = base64.StdEncoding.AppendEncode(out, p.Signature)
+	if p.Certificate != nil {
+		out = append(out, leafBeforeCertificate...)
+		out = base64.StdEncoding.AppendEncode(out, p.Certificate)
+	} else {
+		out = append(out, leafBeforeKey...)
+		out = base64.StdEncoding.AppendEncode(out, p.SPKI)
+	}
+	return append(out, leafEnd...)
 }
 
 // ParseLeaf reads a leaf. What parses prints the same bytes; anything else is refused.
 func ParseLeaf(leaf []byte) (LeafParts, error) {
 	var p LeafParts
 	rest := leaf
-	take := func(before string, until string) ([]byte, bool) {
-		r, ok := bytes.CutPrefix(rest, []byte(before))
-		if !ok {
-			return nil, false
-		}
-		text, r, ok := bytes.Cut(r, []byte(until[:1]))
-		if !ok {
-			return nil, false
-		}
-		rest = append([]byte(until[:1]), r...)
+	take := func(before string) []byte {
+		r, begins := bytes.CutPrefix(rest, []byte(before))
+		end := bytes.IndexByte(r, '"')
 		var v base64Bytes
-		if v.UnmarshalText(text) != nil {
-			return nil, false
+		if !begins || end < 0 || v.UnmarshalText(r[:end]) != nil {
+			return nil
 		}
-		return v, true
+		rest = r[end:]
+		return v
 	}
-	digest, ok1 := take(leafBeforeDigest, leafBeforeSig)
-	sig, ok2 := take(leafBeforeSig, leafBeforeKey)
-	spki, ok3 := take(leafBeforeKey, leafEnd)
-	if !ok1 || !ok2 || !ok3 || len(digest) != len(p.Digest) || !bytes.Equal(leafOf(digest, sig, spki), leaf) {
-		return LeafParts{}, fieldErr("leaf", "is not a canonical %s %s entry with a P-256 key", leafKind, leafVersion)
+	digest := take(leafBeforeDigest)
+	p.Signature = take(leafBeforeSig)
+	if bytes.HasPrefix(rest, []byte(leafBeforeCertificate)) {
+		p.Certificate = take(leafBeforeCertificate)
+	} else {
+		p.SPKI = take(leafBeforeKey)
 	}
-	p.Digest, p.Signature, p.SPKI = Digest(digest), sig, spki
+	if len(digest) == len(p.Digest) {
+		p.Digest = Digest(digest)
+	}
+	if !bytes.Equal(p.Leaf(), leaf) {
+		return LeafParts{}, fieldErr("leaf", "is not a canonical %s %s entry with a P-256 key or a certificate", leafKind, leafVersion)
+	}
 	return p, nil
 }
 
@@ -87,21 +123,47 @@ type Logged struct {
 	Stamp    []byte   // what the timestamp covers: the signature
 }
 
+// LogHash derives what the ledger keeps of a leaf whose statement it has not seen: it
+// is found by who signed, and says nothing.
+func LogHash(p LeafParts, key *PublicKey) Logged {
+	return Logged{Leaf: p.Leaf(), Keys: []string{SignerKey(key.ID())}, Stamp: p.Signature}
+}
+
 // Log derives what the ledger keeps of a bundle whose signature was verified
 // with key and whose payload parsed as st.
 func Log(b *Bundle, st *Statement, key *PublicKey) (Logged, error) {
-	normal := &Bundle{Payload: b.Payload, Signature: b.Signature, Hint: key.ID().String()}
+	normal := Normal(b, key)
 	body, err := normal.Marshal()
 	if err != nil {
 		return Logged{}, err
 	}
-	return Logged{
-		Leaf:     Leaf(b, key),
-		Body:     body,
-		Keys:     searchKeys(b, st, key),
-		Negative: NegativeScope(st.Predicate),
-		Stamp:    b.Signature,
-	}, nil
+	logged := Logged{Leaf: Leaf(b, key), Body: body, Stamp: b.Signature}
+	// What carries another statement is found, and takes credit, as that one.
+	carried := CarriedBy(st.Predicate)
+	if carried == nil {
+		logged.Keys, logged.Negative = searchKeys(b, st, key), NegativeScope(st.Predicate)
+		return logged, nil
+	}
+	logged.Keys, logged.Negative = searchKeys(carried.Bundle, carried.Statement, carried.Key), NegativeScope(carried.Statement.Predicate)
+	logged.Keys = append(logged.Keys, TypeKey(st.Predicate.Type()))
+	if carried.Bundle.Receipt != nil {
+		logged.Keys = append(logged.Keys, AttachedKey(carried.Bundle.Receipt.Index))
+	}
+	slices.Sort(logged.Keys)
+	logged.Keys = slices.Compact(logged.Keys)
+	return logged, nil
+}
+
+// Normal is a bundle as the ledger keeps it: without a receipt, and with who signed
+// in the one way in which we write it.
+func Normal(b *Bundle, key *PublicKey) *Bundle {
+	n := &Bundle{Payload: b.Payload, Signature: b.Signature}
+	if key.certificate != nil {
+		n.Certificate = key.certificate.Raw
+	} else {
+		n.Hint = key.ID().String()
+	}
+	return n
 }
 
 // Everything is the scope of negative evidence that may take credit from anything.
@@ -193,6 +255,9 @@ func NegativeKey(id KeyID, scope string) string {
 	}
 	return "rejected-by:" + id.String()
 }
+
+// AttachedKey finds what attaches the statement of the entry at an index.
+func AttachedKey(index uint64) string { return "attached:" + strconv.FormatUint(index, 10) }
 
 // VerdictKey finds the verdicts (decisions and VSAs) about a digest. They have a key
 // of their own because there may be thousands about one release, and none of them

@@ -22,11 +22,14 @@ type KeyID [sha256.Size]byte
 // String returns the id in lower-case hex.
 func (k KeyID) String() string { return hex.EncodeToString(k[:]) }
 
-// A PublicKey is an ECDSA P-256 key: the one kind that every Sigstore client verifies.
+// A PublicKey is an ECDSA P-256 key, the one kind that every Sigstore client
+// verifies: a key of its own, or the one that a certificate gives to an identity.
 type PublicKey struct {
-	key  *ecdsa.PublicKey
-	spki []byte
-	id   KeyID
+	key         *ecdsa.PublicKey
+	spki        []byte
+	id          KeyID
+	certificate *x509.Certificate // nil for a key of its own, like identity
+	identity    *Identity
 }
 
 // ParsePublicKey reads a SubjectPublicKeyInfo in DER. Other kinds of keys, and
@@ -69,8 +72,16 @@ func trimSpace(b []byte) []byte {
 	return b
 }
 
-// ID is the SHA-256 of the key's SPKI.
+// ID is who signs with the key: the SHA-256 of its SPKI, or with a certificate the
+// IdentityID of whom it names.
 func (k *PublicKey) ID() KeyID { return k.id }
+
+// Certificate is what names the key's holder; nil for a key of its own. The caller
+// must not change it.
+func (k *PublicKey) Certificate() *x509.Certificate { return k.certificate }
+
+// Identity is whom the certificate names; nil without one. The caller must not change it.
+func (k *PublicKey) Identity() *Identity { return k.identity }
 
 // SPKI is the SubjectPublicKeyInfo in DER. The caller must not change it.
 func (k *PublicKey) SPKI() []byte { return k.spki }

@@ -19,6 +19,8 @@ const (
 	TypeRevocation     = typePrefix + "revocation/v1"
 	TypePolicy         = typePrefix + "policy/v1"
 	TypeDecision       = typePrefix + "decision/v1"
+	TypeAttachment     = typePrefix + "attachment/v1"
+	TypeImport         = typePrefix + "import/v1"
 	TypeSLSAProvenance = "https://slsa.dev/provenance/v1"
 	TypeVSA            = "https://slsa.dev/verification_summary/v1"
 )

@@ -32,6 +32,10 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Policy{})
 	case TypeDecision:
 		return parseOwn(raw, &Decision{})
+	case TypeAttachment:
+		return parseOwn(raw, &Attachment{})
+	case TypeImport:
+		return parseOwn(raw, &Import{})
 	case TypeSLSAProvenance:
 		return parseForeign(raw, &SLSAProvenance{})
 	case TypeVSA:
@@ -65,7 +69,8 @@ var ShortTypes = map[string]string{
 	"change": TypeChange, "authorship": TypeAuthorship, "risk": TypeRisk,
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
 	"deployment": TypeDeployment, "revocation": TypeRevocation, "policy": TypePolicy,
-	"decision": TypeDecision, "slsa-provenance": TypeSLSAProvenance, "vsa": TypeVSA,
+	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
+	"slsa-provenance": TypeSLSAProvenance, "vsa": TypeVSA,
 }
 
 // Foreign is a predicate of a type that we know nothing about. It is kept and

@@ -50,6 +50,14 @@ type wireSubject struct {
 // ParseStatement reads a signed payload: once, strictly. The error is a
 // *FieldError. Predicates of types that we do not know come back as *Foreign.
 func ParseStatement(payload []byte) (*Statement, error) {
+	return parseStatement(payload, StatementType)
+}
+
+// statementV01 is the older Statement, which has the fields of v1; it is read where
+// another log vouches for it.
+const statementV01 = "https://in-toto.io/Statement/v0.1"
+
+func parseStatement(payload []byte, types ...string) (*Statement, error) {
 	if len(payload) > MaxPayload {
 		return nil, faultErr(TooLarge, "statement", "has %d bytes; the limit is %d", len(payload), MaxPayload)
 	}
@@ -57,7 +65,7 @@ func ParseStatement(payload []byte) (*Statement, error) {
 	if err := decode("statement", payload, &w); err != nil {
 		return nil, err
 	}
-	if w.Type != StatementType {
+	if !slices.Contains(types, w.Type) {
 		return nil, faultErr(Unsupported, "statement._type", "%.80q is not %s", w.Type, StatementType)
 	}
 	if err := checkName("statement.predicateType", w.PredicateType); err != nil {

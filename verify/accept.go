@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -16,7 +17,8 @@ const maxGuesses = 16
 // Accepted is a bundle that a log may take.
 type Accepted struct {
 	attest.Logged
-	Bundle    *attest.Bundle // as it was offered, without a receipt
+	Bundle *attest.Bundle // normalised
+	// What it says, and who says it: where it carries another bundle, that one.
 	Statement *attest.Statement
 	Digest    attest.Digest // of the payload
 	Signer    roster.KeyID
@@ -31,18 +33,23 @@ var freshChecks = []check{
 	{"signature", (*Verifier).checkOffered},
 	{"signer", (*Verifier).checkSigner},
 	{"time", (*Verifier).checkNow},
+	{"carried", (*Verifier).checkCarried},
 	{"facts", (*Verifier).checkFacts},
 }
 
 // Accept checks a bundle that somebody offers to the log, as an entry of this
 // time, with the functions that verify it later. A receipt in it is left out.
 func (v *Verifier) Accept(_ context.Context, bundle []byte, now time.Time) (*Accepted, *Refusal) {
-	it := &item{sealed: Sealed{Body: bundle, Time: now}}
+	it := &item{sealed: Sealed{Body: bundle, Time: now}, fresh: true}
 	if r := v.run(freshChecks, it); r != nil {
 		r.Corrupt = false // it is in no log
 		return nil, r
 	}
-	logged, err := attest.Log(it.bundle, it.statement, it.key)
+	offered := carrier{it.bundle, it.key, it.statement}
+	if it.carrier != nil {
+		offered = *it.carrier
+	}
+	logged, err := attest.Log(offered.bundle, offered.statement, offered.key)
 	if err != nil {
 		r := refuse(Kind(attest.FaultOf(err)), "%v", err)
 		r.Check = "format"
@@ -50,9 +57,67 @@ func (v *Verifier) Accept(_ context.Context, bundle []byte, now time.Time) (*Acc
 		return nil, r
 	}
 	return &Accepted{
-		Logged: logged, Bundle: it.bundle, Statement: it.statement, Digest: it.bundle.Digest(),
+		Logged: logged, Bundle: attest.Normal(offered.bundle, offered.key), Statement: it.statement, Digest: it.bundle.Digest(),
 		Signer: roster.KeyID(it.key.ID()), Principal: it.principal,
 	}, nil
+}
+
+// AcceptHash checks a leaf that somebody offers without the statement behind it: the
+// signature, and that whoever made it may append at all. It counts for nothing until
+// its statement is attached.
+func (v *Verifier) AcceptHash(leaf attest.LeafParts, now time.Time) (*attest.Logged, *Refusal) {
+	key, r := v.signedHash(leaf, inSeconds(now))
+	if r != nil {
+		return nil, r
+	}
+	logged := attest.LogHash(leaf, key)
+	return &logged, nil
+}
+
+func (v *Verifier) signedHash(leaf attest.LeafParts, now time.Time) (*attest.PublicKey, *Refusal) {
+	refused := func(check string, r *Refusal) (*attest.PublicKey, *Refusal) {
+		r.Check = check
+		return nil, r
+	}
+	key, err := v.publicKey(leaf)
+	if err != nil {
+		return refused("format", refuse(Kind(attest.FaultOf(err)), "%v", err))
+	}
+	if err := key.VerifyDigest(leaf.Digest, leaf.Signature); err != nil {
+		return refused("signature", refuse(BadSignature, "%v over this digest with this key", err))
+	}
+	p, k, ok := v.roster.ByKey(roster.KeyID(key.ID()))
+	if !ok {
+		return refused("signer", refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(key)))
+	}
+	if r := checkClaims(key, k); r != nil {
+		return refused("signer", r)
+	}
+	if r := v.checkCertificate(key, now); r != nil {
+		return refused("time", r)
+	}
+	if !p.Holds(now) || !k.Holds(now) {
+		return refused("time", refuse(KeyTime, "%s or the key is not valid now", p.ID))
+	}
+	return key, nil
+}
+
+// nameOf is how a key is called in messages.
+func nameOf(key *attest.PublicKey) string {
+	if id := key.Identity(); id != nil {
+		return fmt.Sprintf("identity %.200q of %.200q", id.Subject, id.Issuer)
+	}
+	return "key " + key.ID().String()
+}
+
+// KeyOf finds whose signature a bundle has, and verifies it.
+func (v *Verifier) KeyOf(b *attest.Bundle) (*attest.PublicKey, *Refusal) {
+	it := &item{bundle: b}
+	if r := v.checkOffered(it); r != nil {
+		r.Check = "signature"
+		return nil, r
+	}
+	return it.key, nil
 }
 
 func (v *Verifier) checkFresh(it *item) *Refusal {
@@ -67,6 +132,17 @@ func (v *Verifier) checkFresh(it *item) *Refusal {
 // names, or, as a hint is no more than that, one of the first few of the roster.
 func (v *Verifier) checkOffered(it *item) *Refusal {
 	sum := it.bundle.PAEDigest()
+	if it.bundle.Certificate != nil {
+		key, err := attest.ParseCertificate(it.bundle.Certificate)
+		if err != nil {
+			return refuse(Kind(attest.FaultOf(err)), "%v", err)
+		}
+		if err := key.VerifyDigest(sum, it.bundle.Signature); err != nil {
+			return refuse(BadSignature, "%v with the key of the certificate", err)
+		}
+		it.key = key
+		return nil
+	}
 	if id, ok := hinted(it.bundle.Hint); ok {
 		key, known := v.keys[id]
 		if !known {
@@ -106,5 +182,8 @@ func hinted(hint string) (roster.KeyID, bool) {
 
 func (v *Verifier) checkNow(it *item) *Refusal {
 	it.time = inSeconds(it.sealed.Time)
+	if r := v.checkCertificate(it.key, it.time); r != nil {
+		return r
+	}
 	return it.judgeTime()
 }

@@ -16,6 +16,7 @@ type item struct {
 	view   *LogView
 	sealed Sealed
 	place  place
+	fresh  bool // offered to the log, and in it nowhere yet
 
 	leaf      attest.LeafParts  // format
 	bundle    *attest.Bundle    // format
@@ -24,6 +25,8 @@ type item struct {
 	principal *roster.Principal // signer; nil for the trusted service
 	validity  []roster.Validity // signer: of the principal and of the key
 	time      time.Time         // time
+	carrier   *carrier          // carried: what was in the place of bundle, key and statement
+	vouched   string            // carried: the foreign log that vouches for it
 	facts     *gitfacts.Facts   // facts
 }
 
@@ -41,6 +44,7 @@ var entryChecks = []check{
 	{"signer", (*Verifier).checkSigner},
 	{"time", (*Verifier).checkTime},
 	{"inclusion", (*Verifier).checkInclusion},
+	{"carried", (*Verifier).checkCarried},
 	{"facts", (*Verifier).checkFacts},
 }
 
@@ -76,7 +80,7 @@ func (it *item) describe(r *Refusal) {
 func (it *item) evidence() *Evidence {
 	return &Evidence{
 		index: it.sealed.Index, leaf: it.place.leaf, digest: it.bundle.Digest(), statement: it.statement,
-		signer: roster.KeyID(it.key.ID()), time: it.time, facts: it.facts,
+		signer: roster.KeyID(it.key.ID()), time: it.time, facts: it.facts, vouched: it.vouched,
 	}
 }
 
@@ -100,21 +104,21 @@ func (v *Verifier) checkFormat(it *item) *Refusal {
 	if it.bundle, err = attest.ParseBundle(it.sealed.Body); err != nil {
 		return corrupt(Kind(attest.FaultOf(err)), "%v", err)
 	}
-	if it.key, err = v.publicKey(it.leaf.SPKI); err != nil {
+	if it.key, err = v.publicKey(it.leaf); err != nil {
 		return corrupt(Kind(attest.FaultOf(err)), "%v", err)
 	}
-	if it.leaf.Digest != it.bundle.PAEDigest() || !bytes.Equal(it.leaf.Signature, it.bundle.Signature) || !bytes.Equal(it.leaf.SPKI, it.key.SPKI()) {
+	if !it.leaf.Equal(attest.PartsOf(it.bundle, it.key)) || !bytes.Equal(it.leaf.Certificate, it.bundle.Certificate) {
 		return corrupt(NotLogged, "the leaf at this index is of another bundle")
 	}
 	return nil
 }
 
-// publicKey parses a key, or finds the one that the roster has of it.
-func (v *Verifier) publicKey(spki []byte) (*attest.PublicKey, error) {
-	if k, ok := v.keys[roster.KeyID(attest.DigestOf(spki))]; ok {
+// publicKey parses the key of a leaf, or finds the one that the roster has of it.
+func (v *Verifier) publicKey(leaf attest.LeafParts) (*attest.PublicKey, error) {
+	if k, ok := v.keys[roster.KeyID(attest.DigestOf(leaf.SPKI))]; ok {
 		return k, nil
 	}
-	return attest.ParsePublicKey(spki)
+	return leaf.Key()
 }
 
 // checkSubject parses the payload, once. What is interpreted later is this

@@ -18,7 +18,7 @@ func derive(s Sealed, b *attest.Bundle) (attest.Logged, bool) {
 	if err != nil {
 		return attest.Logged{}, false
 	}
-	key, err := attest.ParsePublicKey(parts.SPKI)
+	key, err := parts.Key()
 	if err != nil {
 		return attest.Logged{}, false
 	}
@@ -39,7 +39,7 @@ func (p *packReader) findDamage() error {
 		if r != nil && r.Corrupt {
 			return &CorruptError{r.Kind, int64(index), r.Check, r.Why}
 		}
-		if it.bundle != nil && it.bundle.Hint != it.key.ID().String() {
+		if it.bundle != nil && it.bundle.Hint != attest.Normal(it.bundle, it.key).Hint {
 			return corruptAt(index, Malformed, "format", "the bundle's hint is not as the log keeps it")
 		}
 	}

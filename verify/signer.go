@@ -12,21 +12,24 @@ import (
 func (v *Verifier) checkSigner(it *item) *Refusal {
 	id := roster.KeyID(it.key.ID())
 	typ := it.statement.Predicate.Type()
-	verdict := typ == attest.TypeDecision || typ == attest.TypeVSA
+	ours := ofService(typ)
 	if it.key == v.trust.Service {
-		if !verdict {
-			return refuse(WrongScope, "the trusted service signs verdicts, and nothing else")
+		if !ours {
+			return refuse(WrongScope, "the trusted service signs verdicts, and what it carries for others, and nothing else")
 		}
 		it.validity = []roster.Validity{v.trust.ServiceValid, v.trust.ServiceValid}
 		return nil
 	}
 	p, k, ok := v.roster.ByKey(id)
 	if !ok {
-		return refuse(UntrustedKey, "key %s is nobody's in the roster", it.key.ID())
+		return refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(it.key))
 	}
 	it.principal, it.validity = p, []roster.Validity{p.Validity, k.Validity}
-	if verdict {
-		return refuse(UntrustedKey, "%s signed a verdict; only the trusted service's count", p.ID)
+	if ours {
+		return refuse(UntrustedKey, "%s signed a %s; only the trusted service's count", p.ID, typ)
+	}
+	if r := checkClaims(it.key, k); r != nil {
+		return r
 	}
 	if !MayMake(v.roster, p, typ) {
 		return refuse(WrongScope, "%s %s may not make %s", p.Kind, p.ID, typ)
@@ -37,15 +40,24 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 	return nil
 }
 
+// ofService reports whether a predicate type is the trusted service's alone.
+func ofService(predicateType string) bool {
+	switch predicateType {
+	case attest.TypeDecision, attest.TypeVSA, attest.TypeAttachment, attest.TypeImport:
+		return true
+	}
+	return false
+}
+
 // MayMake reports whether a principal may make statements of a predicate type.
 // Services may make what their entry lists; people and agents speak for
 // themselves, and only people who own the policy publish it. An agent's approval
 // is let in to be seen, and never counts. Verdicts are the trusted service's alone.
 func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
-	switch predicateType {
-	case attest.TypeDecision, attest.TypeVSA:
+	switch {
+	case ofService(predicateType):
 		return false
-	case attest.TypePolicy:
+	case predicateType == attest.TypePolicy:
 		return p.Kind == roster.Person && slices.Contains(r.Owners, p.ID)
 	}
 	if p.Kind == roster.Service {

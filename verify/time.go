@@ -16,6 +16,9 @@ func (v *Verifier) checkTime(it *item) *Refusal {
 	if r := v.checkToken(it); r != nil {
 		return r
 	}
+	if r := v.checkCertificate(it.key, it.time); r != nil {
+		return r
+	}
 	return it.judgeTime()
 }
 

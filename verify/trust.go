@@ -40,6 +40,12 @@ type Trust struct {
 	// MaxCheckpointAge is how old the log's state may be in an offline verdict.
 	MaxCheckpointAge time.Duration
 
+	// Authorities are believed about the certificates of those who sign without a
+	// key of their own, and Foreign about what was logged elsewhere. Mostly there
+	// are none.
+	Authorities []CertificateAuthority
+	Foreign     []ForeignLog
+
 	authority *authority
 }
 
@@ -74,6 +80,16 @@ func (t *Trust) Check() error {
 		return fmt.Errorf("timestamps: %w", err)
 	}
 	t.authority = a
+	for i := range t.Authorities {
+		if err := t.Authorities[i].check(); err != nil {
+			return fmt.Errorf("certificateAuthorities: %w", err)
+		}
+	}
+	for i := range t.Foreign {
+		if err := t.Foreign[i].check(); err != nil {
+			return fmt.Errorf("foreignLogs: %w", err)
+		}
+	}
 	return t.distinctKeys()
 }
 

@@ -2,25 +2,40 @@ package verify_test
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/verify"
+	"github.com/sigstore/sigstore-go/pkg/root"
 )
 
 func TestATrustFolderReadsAsItWasWritten(t *testing.T) {
 	w := newWorld(t)
 	w.trust.LogValid.Until = start.AddDate(10, 0, 0)
 	w.trust.Owners, w.trust.UnsafeSingleOwner = []string{"olga"}, true
+	w.trust.Authorities, w.trust.Foreign = publicGood(t)
+	own, err := scenario.NewAuthority(epoch)
+	must(t, err)
+	w.trust.Authorities = append(w.trust.Authorities, own.Trusted())
 	dir := filepath.Join(t.TempDir(), "trust")
 	must(t, verify.WriteTrust(dir, w.trust))
 	got, err := verify.LoadTrust(dir)
 	must(t, err)
 	again := t.TempDir()
 	must(t, verify.WriteTrust(again, got))
-	for _, name := range []string{verify.TrustFile, verify.TimestampFile} {
+	names, err := os.ReadDir(dir)
+	must(t, err)
+	if len(names) != 6 {
+		t.Errorf("%d files", len(names))
+	}
+	for _, file := range names {
+		name := file.Name()
 		a, err := os.ReadFile(filepath.Join(dir, name))
 		must(t, err)
 		b, err := os.ReadFile(filepath.Join(again, name))
@@ -29,12 +44,63 @@ func TestATrustFolderReadsAsItWasWritten(t *testing.T) {
 			t.Errorf("%s reads as\n%s\nand was\n%s", name, b, a)
 		}
 	}
-	if got.MaxCheckpointAge != w.trust.MaxCheckpointAge || got.Genesis != w.trust.Genesis || !got.UnsafeSingleOwner {
+	if got.MaxCheckpointAge != w.trust.MaxCheckpointAge || got.Genesis != w.trust.Genesis || !got.UnsafeSingleOwner ||
+		len(got.Authorities) != 2 || len(got.Authorities[0].TransparencyLogs) != 2 || got.Foreign[0].Name != "public-good" {
 		t.Errorf("read as %+v", got)
 	}
 	if err := verify.WriteTrust(dir, w.trust); err == nil {
 		t.Error("a trust folder was replaced")
 	}
+}
+
+// What else a trust folder may name, and how it is refused; the twin loads.
+func TestAuthoritiesAndForeignLogs(t *testing.T) {
+	w := newWorld(t)
+	w.trust.Authorities, w.trust.Foreign = publicGood(t)
+	dir := t.TempDir()
+	must(t, verify.WriteTrust(dir, w.trust))
+	good, err := os.ReadFile(filepath.Join(dir, verify.TrustFile))
+	must(t, err)
+	_, err = verify.LoadTrust(dir)
+	must(t, err)
+	for _, c := range [][3]string{
+		{"    transparency: authority-1-ctlog.pem\n", "", "transparency is missing"},
+		{"transparency: authority-1-ctlog.pem", "transparency: tsa.pem", "no PEM block of type PUBLIC KEY"},
+		{"certificates: authority-1.pem", "certificates: tsa.pem", "is no authority's"},
+		{"certificates: authority-1.pem", "certificates: ../authority-1.pem", "is not a file of this folder"},
+		{"trustedRoot: foreign-1.json", "trustedRoot: tsa.pem", "trustedRoot"},
+		{"trustedRoot: foreign-1.json", "trustedRoot: foreign-1.json\n  - name: \"public-good\"\n    trustedRoot: foreign-1.json", "there twice"},
+		{"foreignLogs:", "foreignLog:", "foreignLog"},
+	} {
+		text := strings.Replace(string(good), c[0], c[1], 1)
+		if text == string(good) {
+			t.Fatalf("%q edits nothing in\n%s", c[0], good)
+		}
+		must(t, os.WriteFile(filepath.Join(dir, verify.TrustFile), []byte(text), 0o600))
+		if _, err := verify.LoadTrust(dir); err == nil || !strings.Contains(err.Error(), c[2]) {
+			t.Errorf("%q: %v", c[1], err)
+		}
+	}
+}
+
+// publicGood is Sigstore's public instance: its authority with its certificate logs,
+// and the instance as a foreign log.
+func publicGood(t testing.TB) ([]verify.CertificateAuthority, []verify.ForeignLog) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/public-good.json")
+	must(t, err)
+	trusted, err := root.NewTrustedRootFromJSON(text)
+	must(t, err)
+	var a verify.CertificateAuthority
+	for _, ca := range trusted.FulcioCertificateAuthorities() {
+		f := ca.(*root.FulcioCertificateAuthority)
+		a.Certificates = append(slices.Clone(f.Intermediates), f.Root)
+		a.From = f.ValidityPeriodStart.Truncate(time.Second) // the last is the one in use
+	}
+	for _, id := range slices.Sorted(maps.Keys(trusted.CTLogs())) {
+		a.TransparencyLogs = append(a.TransparencyLogs, trusted.CTLogs()[id].PublicKey)
+	}
+	return []verify.CertificateAuthority{a}, []verify.ForeignLog{{Name: "public-good", TrustedRoot: text}}
 }
 
 // Rows G12 and H13, INV9: each refusal names the file and the field.

@@ -1,14 +1,9 @@
 package verify
 
 import (
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger/tlog"
@@ -21,8 +16,6 @@ const (
 	TrustFile     = "trust.yaml"
 	TimestampFile = "tsa.pem"
 )
-
-const maxPEM = 64 << 10 // bytes of a file of certificates
 
 // LoadTrust reads a trust folder: trust.yaml, strictly, and the certificates that
 // it names. Every error names the file, the line and column, and the field.
@@ -62,7 +55,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-var trustFields = []string{"log", "service", "timestamps", "genesis", "owners", "unsafeSingleOwner", "maxCheckpointAge"}
+var trustFields = []string{"log", "service", "timestamps", "genesis", "owners", "unsafeSingleOwner", "maxCheckpointAge", "certificateAuthorities", "foreignLogs"}
 
 type trustParser struct {
 	dir    string
@@ -92,6 +85,10 @@ func (p *trustParser) field(key string, v strictyaml.Node) (err error) {
 		t.UnsafeSingleOwner, err = v.Bool()
 	case "maxCheckpointAge":
 		t.MaxCheckpointAge, err = v.Duration(MaxCheckpointAge)
+	case "certificateAuthorities":
+		return v.Items(p.certificateAuthority)
+	case "foreignLogs":
+		return v.Items(p.foreignLog)
 	}
 	return err
 }
@@ -156,103 +153,7 @@ func validity(into *roster.Validity, key string, v strictyaml.Node) error {
 	return nil
 }
 
-func (p *trustParser) certificates(_ string, v strictyaml.Node) error {
-	name, err := v.Text()
-	if err != nil {
-		return err
-	}
-	if name != filepath.Base(name) || name == ".." {
-		return v.Errorf("certificates: %.80q is not a file of this folder", name)
-	}
-	path := filepath.Join(p.dir, name)
-	text, err := readLimited(path, maxPEM)
-	if err != nil {
-		return v.Errorf("certificates: %v", err)
-	}
-	if p.trust.Timestamps, err = parseCertificates(text); err != nil {
-		return v.Errorf("certificates: %s: %v", path, err)
-	}
-	return nil
-}
-
-// parseCertificates reads PEM blocks, and refuses everything between them.
-func parseCertificates(text []byte) ([]*x509.Certificate, error) {
-	var chain []*x509.Certificate
-	for rest := strings.TrimSpace(string(text)); rest != ""; {
-		block, after := pem.Decode([]byte(rest))
-		if block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 || !strings.HasPrefix(rest, "-----BEGIN CERTIFICATE-----") {
-			return nil, fmt.Errorf("block %d is no PEM block of type CERTIFICATE", len(chain)+1)
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d: %w", len(chain)+1, err)
-		}
-		if chain = append(chain, c); len(chain) > maxChain {
-			return nil, fmt.Errorf("has more than %d certificates", maxChain)
-		}
-		rest = strings.TrimSpace(string(after))
-	}
-	return chain, nil
-}
-
-// WriteTrust writes a trust folder that LoadTrust reads as the same Trust. The
-// folder is made when it is missing; a trust.yaml that is there is not replaced.
-func WriteTrust(dir string, t *Trust) error {
-	if err := t.Check(); err != nil {
-		return fmt.Errorf("write trust folder %s: %w", dir, err)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write trust folder: %w", err)
-	}
-	var certificates []byte
-	for _, c := range t.Timestamps {
-		certificates = append(certificates, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
-	}
-	// The certificates come first: a trust.yaml without them would not load.
-	for _, f := range []struct {
-		name string
-		text []byte
-	}{{TimestampFile, certificates}, {TrustFile, []byte(t.yaml())}} {
-		if err := writeNew(filepath.Join(dir, f.name), f.text); err != nil {
-			return fmt.Errorf("write trust folder: %w", err)
-		}
-	}
-	return nil
-}
-
-func writeNew(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Close())
-}
-
-func (t *Trust) yaml() string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# Who is believed. Keep this folder where nobody under verification can change it.")
-	line("log:\n  origin: %s\n  key: %s", t.Log.Origin(), t.Log.VKey())
-	writeValidity(line, t.LogValid)
-	line("service:\n  publicKey: |\n    %s", strings.ReplaceAll(strings.TrimSpace(string(t.Service.PEM())), "\n", "\n    "))
-	writeValidity(line, t.ServiceValid)
-	line("timestamps:\n  certificates: %s", TimestampFile)
-	line("genesis: %s", t.Genesis)
-	line("owners:")
-	for _, o := range t.Owners {
-		line("  - %q", o)
-	}
-	if t.UnsafeSingleOwner {
-		line("unsafeSingleOwner: true")
-	}
-	line("maxCheckpointAge: %s", t.MaxCheckpointAge)
-	return b.String()
-}
-
-func writeValidity(line func(string, ...any), v roster.Validity) {
-	line("  from: %s", v.From.UTC().Format(time.RFC3339))
-	if !v.Until.IsZero() {
-		line("  until: %s", v.Until.UTC().Format(time.RFC3339))
-	}
+func (p *trustParser) certificates(_ string, v strictyaml.Node) (err error) {
+	p.trust.Timestamps, err = p.chain(v)
+	return err
 }

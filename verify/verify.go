@@ -40,7 +40,7 @@ const (
 // A Refusal is a bundle that became no evidence, and why.
 type Refusal struct {
 	Kind  Kind
-	Check string // the check that refused: format, subject, signature, signer, time, inclusion, facts
+	Check string // the check that refused: format, subject, signature, signer, time, inclusion, carried, facts
 	Why   string
 	// Corrupt says that no honest log or pack holds such an item: whoever logged
 	// it or handed it over is at fault, not whoever signed it.
@@ -64,10 +64,15 @@ type Evidence struct {
 	signer    roster.KeyID
 	time      time.Time
 	facts     *gitfacts.Facts
+	vouched   string
 }
 
 // Index is the entry's place in the log: the order that rules judge by.
 func (e *Evidence) Index() uint64 { return e.index }
+
+// VouchedBy names the foreign log that vouches for the statement, as the trust folder
+// calls it; empty for what was logged here first.
+func (e *Evidence) VouchedBy() string { return e.vouched }
 
 // Leaf is the entry's leaf hash.
 func (e *Evidence) Leaf() tlog.Hash { return e.leaf }

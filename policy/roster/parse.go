@@ -18,6 +18,9 @@ type Terms struct {
 	Types  map[string]string // predicate types that services may make, by short name
 	// Reserved are types that no service of a roster may ever make.
 	Reserved []string
+	// IdentityID is the id under which ByKey finds an identity.
+	IdentityID func(issuer, subject string) [32]byte
+	Claims     []string // that an identity may pin
 }
 
 // Parse reads people.yaml. Every error is a *strictyaml.Error with its place.
@@ -27,8 +30,8 @@ func Parse(file string, text []byte, terms Terms) (*Roster, error) {
 		return nil, err
 	}
 	p := &parser{terms: terms, roster: &Roster{
-		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{}, byIdentity: map[[2]string]identityOwner{},
-	}, accounts: map[Account]*Principal{}}
+		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{},
+	}, accounts: map[Account]*Principal{}, subjects: map[string]*Principal{}}
 	var owners strictyaml.Node
 	err = root.Fields([]string{"owners", "people", "agents", "services"}, func(key string, v strictyaml.Node) error {
 		switch key {
@@ -57,6 +60,7 @@ type parser struct {
 	terms    Terms
 	roster   *Roster
 	accounts map[Account]*Principal
+	subjects map[string]*Principal // by case-folded issuer and subject
 	agents   []placed
 }
 
@@ -282,12 +286,18 @@ func (p *parser) keys(v strictyaml.Node, pr *Principal) error {
 func (p *parser) identities(v strictyaml.Node, pr *Principal) error {
 	return v.Items(func(item strictyaml.Node) error {
 		var i Identity
-		err := item.Fields([]string{"issuer", "subject", "from", "until"}, func(key string, f strictyaml.Node) (err error) {
+		err := item.Fields([]string{"issuer", "subject", "claims", "from", "until"}, func(key string, f strictyaml.Node) (err error) {
 			switch key {
 			case "issuer":
 				i.Issuer, err = f.Text()
 			case "subject":
 				i.Subject, err = f.Text()
+			case "claims":
+				i.Claims = make(map[string]string)
+				err = f.Fields(p.terms.Claims, func(name string, f strictyaml.Node) (err error) {
+					i.Claims[name], err = f.Text()
+					return err
+				})
 			case "from":
 				i.From, err = f.Time()
 			case "until":
@@ -308,15 +318,25 @@ func (p *parser) identities(v strictyaml.Node, pr *Principal) error {
 		case !i.Until.IsZero() && i.Until.Before(i.From):
 			return item.Errorf("until is before from")
 		}
-		key := [2]string{i.Issuer, i.Subject}
-		if other, twice := p.roster.byIdentity[key]; twice {
-			return item.Errorf("%s of %s already belongs to %s", i.Subject, i.Issuer, nameOf(other.principal, pr))
+		if pr.Kind == Person && isMachine(i.Subject) {
+			return item.Errorf("subject %.80q is a machine's: people sign in with an e-mail address", i.Subject)
 		}
+		fold := strings.ToLower(i.Issuer + "\n" + i.Subject)
+		if other := p.subjects[fold]; other != nil {
+			return item.Errorf("%s of %s already belongs to %s (letter case does not matter)", i.Subject, i.Issuer, nameOf(other, pr))
+		}
+		p.subjects[fold] = pr
+		key := Key{ID: p.terms.IdentityID(i.Issuer, i.Subject), Name: i.Subject, Identity: &i, Validity: i.Validity}
 		pr.Identities = append(pr.Identities, i)
-		own := i
-		p.roster.byIdentity[key] = identityOwner{principal: pr, identity: &own}
+		p.roster.byKey[key.ID] = keyOwner{principal: pr, key: &key}
 		return nil
 	})
+}
+
+// isMachine reports whether a certificate's subject is what workloads have: a URI, or
+// the address of a service account.
+func isMachine(subject string) bool {
+	return strings.Contains(subject, ":") || !strings.Contains(subject, "@") || strings.HasSuffix(strings.ToLower(subject), ".gserviceaccount.com")
 }
 
 func publicKey(v strictyaml.Node) ([]byte, error) {

@@ -49,6 +49,9 @@ type Principal struct {
 type Identity struct {
 	Issuer  string // URL
 	Subject string // e-mail address or URI
+	// Claims are what a certificate must say besides, each exactly, by the names of
+	// Fulcio's documentation, such as sourceRepositoryURI and sourceRepositoryRef.
+	Claims map[string]string
 	Validity
 }
 
@@ -59,11 +62,13 @@ type Account struct {
 	Login string // for display
 }
 
-// A Key is a public key and when it spoke for its owner.
+// A Key is what speaks for its owner, and when: a public key, or an identity, which
+// has certificates instead of a key.
 type Key struct {
-	ID   KeyID
-	SPKI []byte // DER
-	Name string
+	ID       KeyID
+	SPKI     []byte // DER; nil for an identity
+	Name     string
+	Identity *Identity // nil for a key
 	Validity
 }
 
@@ -87,13 +92,7 @@ type Roster struct {
 	principals []*Principal
 	byID       map[string]*Principal
 	byKey      map[KeyID]keyOwner
-	byEmail    map[string]*Principal       // by case-folded address
-	byIdentity map[[2]string]identityOwner // by issuer and subject
-}
-
-type identityOwner struct {
-	principal *Principal
-	identity  *Identity
+	byEmail    map[string]*Principal // by case-folded address
 }
 
 type keyOwner struct {
@@ -110,17 +109,11 @@ func (r *Roster) Principal(id string) (*Principal, bool) {
 	return p, ok
 }
 
-// ByKey returns who holds a key, whether or not it is valid now.
+// ByKey returns who holds a key, or is called by an identity (Terms.IdentityID),
+// whether or not that is valid now.
 func (r *Roster) ByKey(id KeyID) (*Principal, *Key, bool) {
 	o, ok := r.byKey[id]
 	return o.principal, o.key, ok
-}
-
-// ByIdentity returns whom a certificate with this issuer and subject names, whether
-// or not that holds now.
-func (r *Roster) ByIdentity(issuer, subject string) (*Principal, *Identity, bool) {
-	o, ok := r.byIdentity[[2]string{issuer, subject}]
-	return o.principal, o.identity, ok
 }
 
 // MayRevoke reports whether one principal may take back what another signed: what

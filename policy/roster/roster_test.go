@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -16,9 +17,11 @@ import (
 )
 
 var terms = Terms{
-	Levels:   []string{"junior", "senior"},
-	Types:    map[string]string{"change": "https://countersign.dev/change/v1", "approval": "https://countersign.dev/approval/v1"},
-	Reserved: []string{"https://countersign.dev/approval/v1"},
+	Levels:     []string{"junior", "senior"},
+	Types:      map[string]string{"change": "https://countersign.dev/change/v1", "approval": "https://countersign.dev/approval/v1"},
+	Reserved:   []string{"https://countersign.dev/approval/v1"},
+	IdentityID: func(issuer, subject string) [32]byte { return sha256.Sum256([]byte(issuer + " " + subject)) },
+	Claims:     []string{"sourceRepositoryRef"},
 }
 
 // pemOf is a public key as a block of YAML text, indented for the roster below.
@@ -80,7 +83,7 @@ services:
     may: [change, "https://slsa.dev/provenance/v1"]
     forge: true
     identities:
-      - {issuer: "https://token.forge.example", subject: "https://forge.example/org/app/.ci/release@refs/heads/main", from: 2026-01-01T00:00:00Z}
+      - {issuer: "https://token.forge.example", subject: "https://forge.example/org/app/.ci/release@refs/heads/main", claims: {sourceRepositoryRef: refs/heads/main}, from: 2026-01-01T00:00:00Z}
     from: 2026-01-01T00:00:00Z
 `
 }
@@ -119,11 +122,18 @@ func TestParse(t *testing.T) {
 	if alice.MaySign("https://countersign.dev/change/v1") {
 		t.Error("may is for services")
 	}
-	if p, i, ok := r.ByIdentity("https://accounts.example.com", "alice@example.com"); !ok || p != alice || !i.Holds(alice.From) {
+	identity := func(issuer, subject string) (*Principal, *Key, bool) {
+		return r.ByKey(terms.IdentityID(issuer, subject))
+	}
+	if p, k, ok := identity("https://accounts.example.com", "alice@example.com"); !ok || p != alice || !k.Holds(alice.From) || k.Identity == nil {
 		t.Error("the identity is not found")
 	}
-	for _, subject := range []string{"Alice@example.com", "", "https://forge.example/org/app/.ci/release@refs/heads/main"} {
-		if p, _, ok := r.ByIdentity("https://accounts.example.com", subject); ok {
+	const workflow = "https://forge.example/org/app/.ci/release@refs/heads/main"
+	if p, k, ok := identity("https://token.forge.example", workflow); !ok || p != ci || k.Identity.Claims["sourceRepositoryRef"] != "refs/heads/main" {
+		t.Error("the workflow's identity is not found, or lost its claims")
+	}
+	for _, subject := range []string{"Alice@example.com", "", workflow} {
+		if p, _, ok := identity("https://accounts.example.com", subject); ok {
 			t.Errorf("%q is taken for %s", subject, p.ID)
 		}
 	}
@@ -181,6 +191,10 @@ func TestParseRefuses(t *testing.T) {
 		"key without from":             {"      - from: 2026-01-01T00:00:00Z\n        publicKey", "      - publicKey", "since when does this key speak"},
 		"key that ends before":         {"        until: 2026-12-31T00:00:00Z", "        until: 2025-12-31T00:00:00Z", "until is before from"},
 		"identity of another":          {`{issuer: "https://token.forge.example", subject: "https://forge.example/org/app/.ci/release@refs/heads/main"`, `{issuer: "https://accounts.example.com", subject: alice@example.com`, "already belongs to alice"},
+		"identity in other letters":    {`{issuer: "https://token.forge.example", subject: "https://forge.example/org/app/.ci/release@refs/heads/main"`, `{issuer: "https://accounts.example.com", subject: Alice@example.com`, "letter case does not matter"},
+		"machine as a person":          {"subject: alice@example.com", `subject: "https://forge.example/org/app/.ci/x@refs/heads/main"`, "is a machine's"},
+		"service account as person":    {"subject: alice@example.com", `subject: build@app.iam.gserviceaccount.com`, "is a machine's"},
+		"unknown claim":                {"sourceRepositoryRef:", "sourceRef:", "sourceRef"},
 		"identity pattern":             {"subject: alice@example.com", `subject: "*@example.com"`, "patterns are not allowed"},
 		"identity without an issuer":   {`issuer: "https://accounts.example.com", `, "", "not the https URL"},
 		"issuer without https":         {"https://accounts", "http://accounts", "not the https URL"},

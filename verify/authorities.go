@@ -1,0 +1,119 @@
+package verify
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+// A CertificateAuthority is believed about who held a key for some minutes: a Fulcio
+// of one's own, or the public one.
+type CertificateAuthority struct {
+	Certificates []*x509.Certificate // intermediates first, the root last
+	roster.Validity
+	// TransparencyLogs are the keys of the certificate logs of which one must have
+	// promised to log a certificate (RFC 6962 section 3.2). None means that the
+	// trust folder says outright that no such promise is asked for.
+	TransparencyLogs []crypto.PublicKey
+}
+
+// check holds an authority's certificates against each other.
+func (a *CertificateAuthority) check() error {
+	n := len(a.Certificates)
+	switch {
+	case n == 0 || n > maxChain:
+		return fmt.Errorf("certificates: has %d; 1 to %d are allowed", n, maxChain)
+	case a.From.IsZero():
+		return errors.New("from is missing: since when does this authority speak?")
+	}
+	for i, c := range a.Certificates {
+		if !c.IsCA {
+			return fmt.Errorf("certificates: number %d (%s) is no authority's", i+1, c.Subject)
+		}
+		if err := c.CheckSignatureFrom(a.Certificates[min(i+1, n-1)]); err != nil {
+			return fmt.Errorf("certificates: number %d (%s) is not signed by the one that follows it: %w", i+1, c.Subject, err)
+		}
+	}
+	return nil
+}
+
+// Vouches reports whether the authority made a certificate, which was valid at a time.
+func (a *CertificateAuthority) Vouches(c *x509.Certificate, at time.Time) error {
+	n := len(a.Certificates)
+	ca := root.FulcioCertificateAuthority{
+		Root: a.Certificates[n-1], Intermediates: a.Certificates[:n-1],
+		ValidityPeriodStart: a.From, ValidityPeriodEnd: a.Until,
+	}
+	chains, err := ca.Verify(c, at)
+	if err != nil || len(a.TransparencyLogs) == 0 {
+		return err
+	}
+	material := certificateLogs{logs: make(map[string]*root.TransparencyLog)}
+	for _, key := range a.TransparencyLogs {
+		spki, err := x509.MarshalPKIXPublicKey(key)
+		if err != nil {
+			return err
+		}
+		id := sha256.Sum256(spki)
+		material.logs[hex.EncodeToString(id[:])] = &root.TransparencyLog{
+			ID: id[:], PublicKey: key, ValidityPeriodStart: a.From, ValidityPeriodEnd: a.Until,
+			HashFunc: crypto.SHA256, SignatureHashFunc: crypto.SHA256,
+		}
+	}
+	return sigstore.VerifySignedCertificateTimestamp(chains, 1, &material)
+}
+
+// certificateLogs is trusted material of certificate logs only.
+type certificateLogs struct {
+	root.BaseTrustedMaterial
+	logs map[string]*root.TransparencyLog
+}
+
+func (l *certificateLogs) CTLogs() map[string]*root.TransparencyLog { return l.logs }
+
+// checkCertificate wants the certificate of a key to be from an authority of the trust
+// folder, and valid when it signed. A key of its own has none.
+func (v *Verifier) checkCertificate(key *attest.PublicKey, signed time.Time) *Refusal {
+	c := key.Certificate()
+	if c == nil {
+		return nil
+	}
+	if signed.Before(c.NotBefore) || signed.After(c.NotAfter) {
+		return refuse(KeyTime, "the certificate was valid from %s to %s, and the signature is of %s", stamp(c.NotBefore), stamp(c.NotAfter), stamp(signed))
+	}
+	var why []error
+	for i := range v.trust.Authorities {
+		err := v.trust.Authorities[i].Vouches(c, signed)
+		if err == nil {
+			return nil
+		}
+		why = append(why, err)
+	}
+	if len(why) == 0 {
+		return refuse(UntrustedKey, "%s signed with a certificate, and the trust folder names no certificateAuthorities", key.Identity().Subject)
+	}
+	return refuse(UntrustedKey, "the certificate of %s is of no authority of the trust folder: %v", key.Identity().Subject, errors.Join(why...))
+}
+
+// checkClaims wants a certificate to say what the roster pins for the identity.
+func checkClaims(key *attest.PublicKey, k *roster.Key) *Refusal {
+	if k.Identity == nil {
+		return nil
+	}
+	for name, want := range k.Identity.Claims {
+		if got := key.Identity().Claims[name]; got != want {
+			return refuse(WrongScope, "the certificate says %s %.200q, and the roster wants %.200q", name, got, want)
+		}
+	}
+	return nil
+}

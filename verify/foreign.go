@@ -1,0 +1,88 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
+)
+
+// A ForeignLog is a Sigstore instance that is not ours and whose word is taken for the
+// bundles that it logged: the public good instance, GitHub's, another team's.
+type ForeignLog struct {
+	Name string // for reports
+	// TrustedRoot is Sigstore's trusted_root.json.
+	TrustedRoot []byte
+
+	verifier *sigstore.Verifier
+}
+
+// check reads the trusted root. What the instance has is what it must give: a promise
+// of a certificate log where it has any, an entry of its log where it has one, and
+// always a time that somebody else than the signer vouches for.
+func (f *ForeignLog) check() error {
+	if f.Name == "" {
+		return errors.New("name is missing")
+	}
+	trusted, err := root.NewTrustedRootFromJSON(f.TrustedRoot)
+	if err != nil {
+		return fmt.Errorf("%s: trustedRoot: %w", f.Name, err)
+	}
+	if len(trusted.FulcioCertificateAuthorities()) == 0 || len(trusted.RekorLogs())+len(trusted.TimestampingAuthorities()) == 0 {
+		return fmt.Errorf("%s: trustedRoot: names no certificate authority, or neither log nor timestamp authority", f.Name)
+	}
+	options := []sigstore.VerifierOption{sigstore.WithObserverTimestamps(1)}
+	if len(trusted.RekorLogs()) > 0 {
+		options = append(options, sigstore.WithTransparencyLog(1))
+	}
+	if len(trusted.CTLogs()) > 0 {
+		options = append(options, sigstore.WithSignedCertificateTimestamps(1))
+	}
+	if f.verifier, err = sigstore.NewVerifier(trusted, options...); err != nil {
+		return fmt.Errorf("%s: trustedRoot: %w", f.Name, err)
+	}
+	return nil
+}
+
+// vouches verifies a bundle as Sigstore's own clients do, whoever signed it, and returns
+// the latest time at which it was seen.
+func (f *ForeignLog) vouches(b *bundle.Bundle) (time.Time, error) {
+	result, err := f.verifier.Verify(b, sigstore.NewPolicy(sigstore.WithoutArtifactUnsafe(), sigstore.WithoutIdentitiesUnsafe()))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", f.Name, err)
+	}
+	var seen time.Time
+	for _, t := range result.VerifiedTimestamps {
+		if t.Timestamp.After(seen) {
+			seen = t.Timestamp
+		}
+	}
+	if seen.IsZero() {
+		return time.Time{}, fmt.Errorf("%s: nobody says when it was signed", f.Name)
+	}
+	return seen, nil
+}
+
+// vouched finds the foreign log that vouches for a bundle.
+func (v *Verifier) vouched(text []byte) (name string, seen time.Time, r *Refusal) {
+	var b bundle.Bundle
+	if err := b.UnmarshalJSON(text); err != nil {
+		return "", time.Time{}, refuse(Malformed, "%v", err)
+	}
+	var why []error
+	for i := range v.trust.Foreign {
+		f := &v.trust.Foreign[i]
+		seen, err := f.vouches(&b)
+		if err == nil {
+			return f.Name, seen, nil
+		}
+		why = append(why, err)
+	}
+	if len(why) == 0 {
+		return "", time.Time{}, refuse(NotLogged, "the trust folder names no foreignLogs that could vouch for it")
+	}
+	return "", time.Time{}, refuse(NotLogged, "no log of the trust folder's foreignLogs vouches for it: %v", errors.Join(why...))
+}
