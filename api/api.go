@@ -43,6 +43,9 @@ type Config struct {
 	// of the roster; which environment listens to them is the policy's to say.
 	Readers []attest.Digest
 	Gates   map[string]attest.Digest
+	// Writers hold digests too. When there are any, a write needs one of these
+	// besides its signature; they do not read.
+	Writers []attest.Digest
 
 	MaxRequests int // at the same time, streams aside; 512 when zero
 	MaxStreams  int // Watch and Evidence at the same time; 64 when zero
@@ -146,8 +149,9 @@ func (s *Server) Drain() {
 
 // A caller is who a bearer token speaks for.
 type caller struct {
-	gate string // roster id of a service; empty for a mere reader
-	may  bool   // read
+	gate  string // roster id of a service; empty for a mere reader
+	may   bool   // read
+	write bool   // where a credential is asked for
 }
 
 // callers maps the digests of tokens to those who hold them.
@@ -155,6 +159,12 @@ func callers(c Config, r *roster.Roster) (map[attest.Digest]caller, error) {
 	m := make(map[attest.Digest]caller)
 	for _, d := range c.Readers {
 		m[d] = caller{may: true}
+	}
+	for _, d := range c.Writers {
+		if _, twice := m[d]; twice {
+			return nil, errors.New("the token of a writer is a reader's too")
+		}
+		m[d] = caller{write: true}
 	}
 	for id, d := range c.Gates {
 		p, ok := r.Principal(id)

@@ -24,6 +24,7 @@ import (
 const (
 	kindUnauthenticated verify.Kind = "UNAUTHENTICATED"
 	kindNotFound        verify.Kind = "NOT_FOUND"
+	kindUnattached      verify.Kind = "UNATTACHED"
 	kindOverloaded      verify.Kind = "OVERLOADED"
 	kindReadOnly        verify.Kind = "READ_ONLY"
 	kindUnavailable     verify.Kind = "UNAVAILABLE"

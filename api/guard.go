@@ -44,7 +44,7 @@ func callerOf(ctx context.Context) caller {
 func (s *Server) guard(next http.Handler) http.Handler {
 	wire := connect.NewErrorWriter()
 	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
-		if r.Method == http.MethodPost && wire.IsSupported(r) && r.URL.Path != "/gate" {
+		if r.Method == http.MethodPost && wire.IsSupported(r) && r.URL.Path != "/gate" && !strings.HasPrefix(r.URL.Path, "/api/") {
 			_ = wire.Write(w, r, s.fail(r.Context(), err))
 			return
 		}
@@ -76,6 +76,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		who, err := s.identify(r)
 		if err == nil && !who.may && !open(r.URL.Path) {
 			err = &badRequest{kindUnauthenticated, "this server needs a bearer token for reads"}
+		}
+		if err == nil && len(s.config.Writers) > 0 && writes(r.URL.Path) && !who.write {
+			err = &badRequest{kindUnauthenticated, "this server needs a write credential: a bearer token, or the password in the URL's user info"}
 		}
 		if err == nil && r.ContentLength > attest.MaxRequest {
 			err = tooLarge("the request has %d bytes; the limit is %d", r.ContentLength, attest.MaxRequest)
@@ -115,19 +118,24 @@ func nameRequest(r *http.Request) string {
 	return rand.Text()[:16]
 }
 
-// identify finds out whose token came with the request. A token that is not
-// known is refused, even where none is needed.
+// identify finds out whose token came with the request: as a bearer token, or as the
+// password of HTTP Basic, which is what clients make of a URL's user info. A token that
+// is not known is refused, even where none is needed.
 func (s *Server) identify(r *http.Request) (caller, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		return caller{may: s.config.OpenReads}, nil
 	}
 	token, ok := strings.CutPrefix(header, "Bearer ")
+	if _, password, basic := r.BasicAuth(); basic {
+		token, ok = password, true
+	}
 	// Looking up digests tells nothing about how close a guess was.
 	who, known := s.callers[attest.DigestOf([]byte(token))]
 	if !ok || !known {
 		return caller{}, &badRequest{kindUnauthenticated, "the bearer token is not known here"}
 	}
+	who.may = who.may || s.config.OpenReads
 	return who, nil
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -60,12 +61,15 @@ func (s *Server) proven(ctx context.Context, index uint64) (*countersignv1.LogEn
 	if err != nil {
 		return nil, err
 	}
+	e := s.describeEntry(&r)
+	if e.Unseen {
+		return e, nil
+	}
 	bundle, err := attest.ParseBundle(r.Body)
 	if err != nil {
 		return nil, errors.Join(ledger.ErrCorrupt, err)
 	}
 	bundle.Leaf, bundle.Receipt = r.Leaf, receipt
-	e := s.describeEntry(&r)
 	e.Bundle, err = bundle.Marshal()
 	return e, err
 }
@@ -73,12 +77,21 @@ func (s *Server) proven(ctx context.Context, index uint64) (*countersignv1.LogEn
 // describeEntry says what an entry's search keys say: they were derived from the
 // bundle when it was logged, so nothing needs to be parsed.
 func (s *Server) describeEntry(r *ledger.Record) *countersignv1.LogEntry {
-	e := &countersignv1.LogEntry{Index: r.Index, LoggedAt: timestamppb.New(r.Time), Negative: r.Negative != "", Leaf: r.Leaf}
+	e := &countersignv1.LogEntry{Index: r.Index, LoggedAt: timestamppb.New(r.Time), Negative: r.Negative != "", Leaf: r.Leaf, Unseen: len(r.Body) == 0}
 	for _, key := range r.Keys {
 		name, value, _ := strings.Cut(key, ":")
 		switch name {
 		case "type":
-			e.PredicateType = value
+			switch value {
+			case attest.TypeAttachment:
+				e.Carrier = "attachment"
+			case attest.TypeImport:
+				e.Carrier = "import"
+			default:
+				e.PredicateType = value
+			}
+		case "attached":
+			e.AttachedTo, _ = strconv.ParseUint(value, 10, 64)
 		case "signer":
 			e.Signer = value
 		case "statement":

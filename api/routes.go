@@ -27,7 +27,8 @@ func (s *Server) routes() http.Handler {
 		connect.WithCompression("gzip", newGunzip, newGzip),
 	)
 	mux := http.NewServeMux()
-	mux.Handle(countersignv1connect.NewLedgerServiceHandler(&ledgerService{Server: s}, options))
+	log := &ledgerService{Server: s}
+	mux.Handle(countersignv1connect.NewLedgerServiceHandler(log, options))
 	mux.Handle(countersignv1connect.NewVerifierServiceHandler(&verifierService{s}, options))
 	s.health = grpchealth.NewStaticChecker(serviceNames...)
 	mux.Handle(grpchealth.NewHandler(s.health, options))
@@ -36,6 +37,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, options))
 
 	mux.HandleFunc("POST /gate", s.gate)
+	mux.HandleFunc("POST "+rekorPath, log.logEntry)
 	for _, prefix := range []string{"", "/api/v2"} {
 		mux.HandleFunc("GET "+prefix+"/checkpoint", s.checkpoint)
 		mux.HandleFunc("GET "+prefix+"/tile/", func(w http.ResponseWriter, r *http.Request) {
@@ -54,11 +56,21 @@ func (s *Server) routes() http.Handler {
 	return s.guard(mux)
 }
 
-// open says which requests need no token: a write is authorised by its
-// signature, and whether the server lives is no secret.
+// open says which requests need no token to read: a write is authorised by its
+// signature, timestamps are for everybody, and whether the server lives is no secret.
 func open(path string) bool {
-	return path == countersignv1connect.LedgerServiceAppendProcedure || path == "/healthz" ||
+	return writes(path) || path == "/healthz" || strings.HasPrefix(path, "/api/v1/timestamp") ||
 		strings.HasPrefix(path, "/"+grpchealth.HealthV1ServiceName+"/")
+}
+
+// writes says which requests put something into the log for whoever sends them.
+func writes(path string) bool {
+	switch path {
+	case countersignv1connect.LedgerServiceAppendProcedure, countersignv1connect.LedgerServiceAttachProcedure,
+		countersignv1connect.LedgerServiceImportProcedure, rekorPath:
+		return true
+	}
+	return false
 }
 
 // streams says which requests last.

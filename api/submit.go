@@ -67,7 +67,13 @@ func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*counte
 	}
 	results := make([]*countersignv1.AppendResult, len(appended))
 	for i, a := range appended {
-		bundle, err := withReceipt(accepted[i].Bundle, attest.KeyID(accepted[i].Signer), a)
+		if len(a.Record.Body) == 0 {
+			return nil, &refusedBundle{i, len(accepted), &verify.Refusal{
+				Kind: kindUnattached, Check: "inclusion", Digest: accepted[i].Digest, PredicateType: accepted[i].Statement.Predicate.Type(),
+				Why: fmt.Sprintf("its hash was logged as entry %d without the statement: attach it (countersign attach)", a.Record.Index),
+			}}
+		}
+		bundle, err := withReceipt(accepted[i].Bundle, a)
 		if err != nil {
 			return nil, err
 		}
@@ -121,10 +127,11 @@ func entryOf(l attest.Logged) ledger.Entry {
 	return ledger.Entry{Leaf: l.Leaf, Body: l.Body, Keys: l.Keys, Negative: l.Negative, Stamp: l.Stamp}
 }
 
-// withReceipt writes a bundle that was logged, as the log keeps it, with what
-// proves it.
-func withReceipt(b *attest.Bundle, signer attest.KeyID, a ledger.Appended) ([]byte, error) {
-	sealed := attest.Bundle{Payload: b.Payload, Signature: b.Signature, Hint: signer.String(), Leaf: a.Record.Leaf, Receipt: a.Receipt}
+// withReceipt writes a bundle that was logged, which is in the form in which the log
+// keeps it, with what proves it.
+func withReceipt(b *attest.Bundle, a ledger.Appended) ([]byte, error) {
+	sealed := *b
+	sealed.Leaf, sealed.Receipt = a.Record.Leaf, a.Receipt
 	return sealed.Marshal()
 }
 

@@ -155,11 +155,10 @@ func (s *Server) record(ctx context.Context, v *verdict) error {
 	if err != nil {
 		return fmt.Errorf("log decision: %w", err)
 	}
-	id := s.config.Service.Public().ID()
-	if v.bundle, err = withReceipt(decision, id, appended[0]); err != nil {
+	if v.bundle, err = withReceipt(decision, appended[0]); err != nil {
 		return err
 	}
-	if v.summary, err = withReceipt(summary, id, appended[1]); err != nil {
+	if v.summary, err = withReceipt(summary, appended[1]); err != nil {
 		return err
 	}
 	// When nothing came between, all that is new in the log is this verdict.

@@ -66,6 +66,15 @@ func (f *ForeignLog) vouches(b *bundle.Bundle) (time.Time, error) {
 	return seen, nil
 }
 
+// VouchedBy names the foreign log of the trust folder that vouches for a bundle.
+func (v *Verifier) VouchedBy(text []byte) (string, *Refusal) {
+	name, _, r := v.vouched(text)
+	if r != nil {
+		r.Check = "carried"
+	}
+	return name, r
+}
+
 // vouched finds the foreign log that vouches for a bundle.
 func (v *Verifier) vouched(text []byte) (name string, seen time.Time, r *Refusal) {
 	var b bundle.Bundle

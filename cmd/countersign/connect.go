@@ -85,26 +85,36 @@ func (a *app) within(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, a.timeout)
 }
 
-// append logs bundles, and tries again while the ledger says that it cannot now.
-// Trying again is safe: a bundle that is there already gets its first index.
+// append logs bundles.
 func (a *app) append(ctx context.Context, l *ledger, bundles [][]byte) ([]*countersignv1.AppendResult, error) {
+	var results []*countersignv1.AppendResult
+	err := a.patiently(ctx, func(ctx context.Context) error {
+		resp, err := l.Append(ctx, connect.NewRequest(&countersignv1.AppendRequest{Bundles: bundles}))
+		if err == nil {
+			results = resp.Msg.Results
+		}
+		return err
+	})
+	if err == nil && len(results) != len(bundles) {
+		return nil, broken("the ledger answered %d of %d bundles", len(results), len(bundles))
+	}
+	return results, err
+}
+
+// patiently makes a call, and again while the ledger says that it cannot now. That is
+// safe for all that we send: what is there already gets its first index.
+func (a *app) patiently(ctx context.Context, do func(context.Context) error) error {
 	wait := 100 * time.Millisecond
 	for attempt := 0; ; attempt++ {
 		call, cancel := a.within(ctx)
-		resp, err := l.Append(call, connect.NewRequest(&countersignv1.AppendRequest{Bundles: bundles}))
+		err := do(call)
 		cancel()
-		if err == nil {
-			if len(resp.Msg.Results) != len(bundles) {
-				return nil, broken("the ledger answered %d of %d bundles", len(resp.Msg.Results), len(bundles))
-			}
-			return resp.Msg.Results, nil
-		}
-		if connect.CodeOf(err) != connect.CodeUnavailable || attempt == 5 {
-			return nil, err
+		if err == nil || connect.CodeOf(err) != connect.CodeUnavailable || attempt == 5 {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(wait):
 			wait *= 2
 		}
@@ -139,6 +149,9 @@ func statement(e *countersignv1.LogEntry) (*attest.Bundle, *attest.Statement, er
 	st, err := attest.ParseStatement(b.Payload)
 	if err != nil {
 		return nil, nil, broken("entry %d: %v", e.Index, err)
+	}
+	if c := attest.CarriedBy(st.Predicate); c != nil {
+		return c.Bundle, c.Statement, nil
 	}
 	return b, st, nil
 }

@@ -177,6 +177,16 @@ func (a *app) logEntry(ctx context.Context, arg, trustDir, out string, payload b
 	if err != nil {
 		return err
 	}
+	if e.Unseen {
+		if payload || out != "" {
+			return refused("entry %d: the log has no statement of it, only hash and signature (countersign attach)", index)
+		}
+		if a.json() {
+			return a.writeJSON(entryJSON(e, nil, false))
+		}
+		a.showEntry(e, nil)
+		return nil
+	}
 	b, err := attest.ParseBundle(e.Bundle)
 	if err != nil {
 		return broken("entry %d: %v", index, err)

@@ -111,11 +111,24 @@ func entryLine(e *countersignv1.LogEntry) string {
 	if about == "" && len(e.Subjects) > 0 {
 		about = fmt.Sprintf("%.24s", e.Subjects[0])
 	}
-	return fmt.Sprintf("#%d\t%s\t%s\t%s\t%s", e.Index, e.LoggedAt.AsTime().Format(time.RFC3339), shortType(e.PredicateType), printable(who, 40), printable(about, 80))
+	what := shortType(e.PredicateType)
+	switch {
+	case e.Unseen:
+		what, about = "?", "logged, statement not seen"
+	case e.Carrier == "attachment":
+		about += fmt.Sprintf(" (attached to #%d)", e.AttachedTo)
+	case e.Carrier != "":
+		about += " (from another log)"
+	}
+	return fmt.Sprintf("#%d\t%s\t%s\t%s\t%s", e.Index, e.LoggedAt.AsTime().Format(time.RFC3339), what, printable(who, 40), printable(about, 80))
 }
 
 func (a *app) showEntry(e *countersignv1.LogEntry, held *receipt) {
 	a.printf("%s\n", a.bold(strings.ReplaceAll(entryLine(e), "\t", "  ")))
+	if e.Unseen {
+		a.printf("  signed by %s\n  It counts for nothing until somebody attaches what was signed: countersign attach BUNDLE\n", e.Signer)
+		return
+	}
 	a.printf("  statement sha256:%s\n  signed by key %s\n", e.StatementDigest, e.Signer)
 	for _, s := range e.Subjects {
 		a.printf("  subject   %s\n", printable(s, 160))
@@ -136,6 +149,15 @@ func entryJSON(e *countersignv1.LogEntry, b *attest.Bundle, verified bool) map[s
 		"index": e.Index, "loggedAt": e.LoggedAt.AsTime(), "predicateType": e.PredicateType, "signer": e.Signer,
 		"person": e.Person, "statement": e.StatementDigest, "subjects": append([]string{}, e.Subjects...),
 		"repository": e.Repository, "change": e.Change, "negative": e.Negative, "verified": verified,
+	}
+	if e.Unseen {
+		out["unseen"] = true
+	}
+	if e.Carrier != "" {
+		out["carrier"] = e.Carrier
+	}
+	if e.Carrier == "attachment" {
+		out["attachedTo"] = e.AttachedTo
 	}
 	if b != nil {
 		out["payload"] = jsontext.Value(b.Payload)
@@ -205,18 +227,20 @@ func (a *app) logWatch(ctx context.Context, q *countersignv1.WatchRequest, trust
 	defer stream.Close()
 	for n := 0; (limit == 0 || n < limit) && stream.Receive(); n++ {
 		e := stream.Msg().GetEntry()
-		b, err := attest.ParseBundle(e.GetBundle())
-		if err != nil {
-			return broken("entry %d: %v", e.GetIndex(), err)
+		var b *attest.Bundle
+		if !e.GetUnseen() {
+			if b, err = attest.ParseBundle(e.GetBundle()); err != nil {
+				return broken("entry %d: %v", e.GetIndex(), err)
+			}
 		}
-		if trust != nil {
+		if trust != nil && b != nil {
 			if _, err := receiptAt(trust, b, e.Index); err != nil {
 				return err
 			}
 		}
 		if !a.json() {
 			a.printf("%s\n", strings.ReplaceAll(entryLine(e), "\t", "  "))
-		} else if err := a.writeLine(entryJSON(e, b, trust != nil)); err != nil {
+		} else if err := a.writeLine(entryJSON(e, b, trust != nil && b != nil)); err != nil {
 			return err
 		}
 	}

@@ -131,7 +131,7 @@ func checkReceipt(trust *verify.Trust, b *attest.Bundle) (*receipt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("MALFORMED: %w", err)
 	}
-	key, err := attest.ParsePublicKey(parts.SPKI)
+	key, err := parts.Key()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", attest.FaultOf(err), err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/strictyaml"
 )
@@ -19,6 +20,7 @@ type settings struct {
 	listen  string
 	gates   map[string]string // roster id of a service → file of its token
 	readers []string          // files of tokens
+	writers []string          // likewise; none asks for none
 	tlsCert string
 	tlsKey  string
 	minFree uint64 // MiB
@@ -28,7 +30,7 @@ type settings struct {
 	policy  string
 }
 
-var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy"}
+var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy"}
 
 func (s *settings) bind(c *cobra.Command) {
 	s.flags(c)
@@ -36,6 +38,7 @@ func (s *settings) bind(c *cobra.Command) {
 	f.StringVar(&s.listen, "listen", cmp.Or(os.Getenv("COUNTERSIGN_LISTEN"), "127.0.0.1:7391"), "address to listen on (COUNTERSIGN_LISTEN)")
 	f.StringToStringVar(&s.gates, "gate", nil, "gate of the roster and the file of its token, as ID=FILE")
 	f.StringArrayVar(&s.readers, "reader", nil, "file of a token that may read")
+	f.StringArrayVar(&s.writers, "writer", nil, "file of a token without which nothing is logged, besides the signature")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "certificate chain, PEM")
 	f.StringVar(&s.tlsKey, "tls-key", "", "its private key, PEM")
 	f.Uint64Var(&s.minFree, "min-free", 256, "free space in MiB below which entries are refused")
@@ -81,6 +84,8 @@ func flagOf(key string) string {
 		return "gate"
 	case "readers":
 		return "reader"
+	case "writers":
+		return "writer"
 	case "tlsCert":
 		return "tls-cert"
 	case "tlsKey":
@@ -115,6 +120,8 @@ func (s *settings) set(key string, v strictyaml.Node) (err error) {
 		})
 	case "readers":
 		s.readers, err = v.Texts()
+	case "writers":
+		s.writers, err = v.Texts()
 	case "minFreeMiB":
 		var n int
 		n, err = v.Int(1, 1<<30)
@@ -149,21 +156,31 @@ func token(path string) (attest.Digest, error) {
 	return attest.DigestOf([]byte(t)), nil
 }
 
-func (s *settings) tokens() (gates map[string]attest.Digest, readers []attest.Digest, err error) {
-	gates = make(map[string]attest.Digest, len(s.gates))
+// tokens reads the files of tokens into the service's configuration.
+func (s *settings) tokens(c *api.Config) (err error) {
+	c.Gates = make(map[string]attest.Digest, len(s.gates))
 	for id, file := range s.gates {
-		if gates[id], err = token(file); err != nil {
-			return nil, nil, err
+		if c.Gates[id], err = token(file); err != nil {
+			return err
 		}
 	}
-	for _, file := range s.readers {
+	if c.Readers, err = tokensOf(s.readers); err != nil {
+		return err
+	}
+	c.Writers, err = tokensOf(s.writers)
+	return err
+}
+
+func tokensOf(files []string) ([]attest.Digest, error) {
+	var all []attest.Digest
+	for _, file := range files {
 		d, err := token(file)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		readers = append(readers, d)
+		all = append(all, d)
 	}
-	return gates, readers, nil
+	return all, nil
 }
 
 // tls is nil for plain text, which is for loopback and for trusted proxies.

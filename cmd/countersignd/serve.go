@@ -73,8 +73,8 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	gates, readers, err := s.tokens()
-	if err != nil {
+	c := api.Config{Trust: trust, Service: keys.service, Timestamps: keys.stamps, Now: d.now, OpenReads: loopback(s.listen)}
+	if err := s.tokens(&c); err != nil {
 		return err
 	}
 	tlsConfig, err := s.tls()
@@ -91,23 +91,20 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err // it names the folder
 	}
-	metrics := api.NewMetrics()
-	l, err := ledger.New(ctx, ledger.Config{Store: api.Remember(metrics.Store(store, d.now)), Signer: keys.log, Stamper: keys.stamps, Now: d.now})
+	c.Log, c.Metrics = log, api.NewMetrics()
+	c.Ledger, err = ledger.New(ctx, ledger.Config{Store: api.Remember(c.Metrics.Store(store, d.now)), Signer: keys.log, Stamper: keys.stamps, Now: d.now})
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	return errors.Join(d.run(ctx, s, l, log, api.Config{
-		Ledger: l, Trust: trust, Service: keys.service, Timestamps: keys.stamps, Now: d.now, Log: log, Metrics: metrics,
-		OpenReads: loopback(s.listen), Gates: gates, Readers: readers,
-	}, tlsConfig), store.Close())
+	return errors.Join(d.run(ctx, s, c, tlsConfig), store.Close())
 }
 
 // run starts the sequencer, then the service, and stops them in reverse.
-func (d *daemon) run(ctx context.Context, s settings, l *ledger.Ledger, log *slog.Logger, c api.Config, tlsConfig *tls.Config) error {
+func (d *daemon) run(ctx context.Context, s settings, c api.Config, tlsConfig *tls.Config) error {
 	sequencer, stopSequencer := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSequencer()
 	ended := make(chan error, 1)
-	go func() { ended <- l.Run(sequencer) }()
+	go func() { ended <- c.Ledger.Run(sequencer) }()
 
 	// An error of the sequencer stops the service: nobody knows what the disk
 	// holds, and opening again has to find out.
@@ -119,13 +116,13 @@ func (d *daemon) run(ctx context.Context, s settings, l *ledger.Ledger, log *slo
 		stopService(err)
 		failed <- err
 	}()
-	err := d.answer(service, s, log, c, tlsConfig)
+	err := d.answer(service, s, c, tlsConfig)
 	stopSequencer()
 	return errors.Join(<-failed, err)
 }
 
 // answer makes the service and serves it.
-func (d *daemon) answer(ctx context.Context, s settings, log *slog.Logger, c api.Config, tlsConfig *tls.Config) error {
+func (d *daemon) answer(ctx context.Context, s settings, c api.Config, tlsConfig *tls.Config) error {
 	server, err := api.New(ctx, c)
 	if err != nil {
 		return err
@@ -151,7 +148,7 @@ func (d *daemon) answer(ctx context.Context, s settings, log *slog.Logger, c api
 		defer stop()
 	}
 	head := c.Ledger.Head()
-	log.Info("serving", "listen", listener.Addr().String(), "origin", head.Origin, "size", head.Size, "policy", server.Policy().Name,
+	c.Log.Info("serving", "listen", listener.Addr().String(), "origin", head.Origin, "size", head.Size, "policy", server.Policy().Name,
 		"policyDigest", server.Policy().Digest().String(), "tls", tlsConfig != nil, "openReads", c.OpenReads)
 	scheme := "http"
 	if tlsConfig != nil {
@@ -160,7 +157,7 @@ func (d *daemon) answer(ctx context.Context, s settings, log *slog.Logger, c api
 	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d)\n",
 		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version)
 	err = server.Serve(ctx, listener, tlsConfig, grace)
-	log.Info("stopped", "size", c.Ledger.Head().Size)
+	c.Log.Info("stopped", "size", c.Ledger.Head().Size)
 	return err
 }
 

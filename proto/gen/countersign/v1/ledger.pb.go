@@ -180,6 +180,204 @@ func (x *AppendResult) GetBundle() []byte {
 	return nil
 }
 
+type AttachRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sigstore bundle v0.3 as JSON, as the client that logged the hash wrote it.
+	Bundle        []byte `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachRequest) Reset() {
+	*x = AttachRequest{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachRequest) ProtoMessage() {}
+
+func (x *AttachRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
+func (*AttachRequest) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AttachRequest) GetBundle() []byte {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+type AttachResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entry that records the attaching, or, where the log had the statement
+	// already, the entry itself.
+	Result *AppendResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// The entry whose statement it is.
+	Entry         uint64 `protobuf:"varint,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachResponse) Reset() {
+	*x = AttachResponse{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachResponse) ProtoMessage() {}
+
+func (x *AttachResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
+func (*AttachResponse) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AttachResponse) GetResult() *AppendResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *AttachResponse) GetEntry() uint64 {
+	if x != nil {
+		return x.Entry
+	}
+	return 0
+}
+
+type ImportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sigstore bundle v0.1 to v0.3 as JSON, at most 700 KiB.
+	Bundle        []byte `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRequest) Reset() {
+	*x = ImportRequest{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRequest) ProtoMessage() {}
+
+func (x *ImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
+func (*ImportRequest) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ImportRequest) GetBundle() []byte {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+type ImportResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Result *AppendResult          `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// The log that vouches for it, as the trust folder calls it.
+	VouchedBy     string `protobuf:"bytes,2,opt,name=vouched_by,json=vouchedBy,proto3" json:"vouched_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportResponse) Reset() {
+	*x = ImportResponse{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportResponse) ProtoMessage() {}
+
+func (x *ImportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
+func (*ImportResponse) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ImportResponse) GetResult() *AppendResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ImportResponse) GetVouchedBy() string {
+	if x != nil {
+		return x.VouchedBy
+	}
+	return ""
+}
+
 // Refusal says why a request was refused. It is among the details of the error.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -197,7 +395,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[3]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -209,7 +407,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[3]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -222,7 +420,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Refusal) GetItem() uint32 {
@@ -275,14 +473,21 @@ type LogEntry struct {
 	// Sigstore bundle v0.3 as JSON; with its receipt from Entry and Watch.
 	Bundle []byte `protobuf:"bytes,11,opt,name=bundle,proto3" json:"bundle,omitempty"`
 	// The canonical log entry, whose leaf hash is in the tree.
-	Leaf          []byte `protobuf:"bytes,12,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	Leaf []byte `protobuf:"bytes,12,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// The log has seen hash and signature, and no statement: it counts for nothing.
+	Unseen bool `protobuf:"varint,13,opt,name=unseen,proto3" json:"unseen,omitempty"`
+	// What this entry brings in from elsewhere, and describes: an "attachment" of the
+	// statement of an earlier entry, or an "import" from another log; mostly empty.
+	Carrier string `protobuf:"bytes,14,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	// For an attachment: the entry whose statement it is.
+	AttachedTo    uint64 `protobuf:"varint,15,opt,name=attached_to,json=attachedTo,proto3" json:"attached_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[4]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +499,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[4]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +512,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LogEntry) GetIndex() uint64 {
@@ -394,6 +599,27 @@ func (x *LogEntry) GetLeaf() []byte {
 	return nil
 }
 
+func (x *LogEntry) GetUnseen() bool {
+	if x != nil {
+		return x.Unseen
+	}
+	return false
+}
+
+func (x *LogEntry) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+func (x *LogEntry) GetAttachedTo() uint64 {
+	if x != nil {
+		return x.AttachedTo
+	}
+	return 0
+}
+
 type EntryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to At:
@@ -407,7 +633,7 @@ type EntryRequest struct {
 
 func (x *EntryRequest) Reset() {
 	*x = EntryRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +645,7 @@ func (x *EntryRequest) String() string {
 func (*EntryRequest) ProtoMessage() {}
 
 func (x *EntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +658,7 @@ func (x *EntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryRequest.ProtoReflect.Descriptor instead.
 func (*EntryRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EntryRequest) GetAt() isEntryRequest_At {
@@ -486,7 +712,7 @@ type EntryResponse struct {
 
 func (x *EntryResponse) Reset() {
 	*x = EntryResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +724,7 @@ func (x *EntryResponse) String() string {
 func (*EntryResponse) ProtoMessage() {}
 
 func (x *EntryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +737,7 @@ func (x *EntryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryResponse.ProtoReflect.Descriptor instead.
 func (*EntryResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EntryResponse) GetEntry() *LogEntry {
@@ -532,7 +758,7 @@ type InclusionRequest struct {
 
 func (x *InclusionRequest) Reset() {
 	*x = InclusionRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +770,7 @@ func (x *InclusionRequest) String() string {
 func (*InclusionRequest) ProtoMessage() {}
 
 func (x *InclusionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +783,7 @@ func (x *InclusionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InclusionRequest.ProtoReflect.Descriptor instead.
 func (*InclusionRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InclusionRequest) GetIndex() uint64 {
@@ -589,7 +815,7 @@ type InclusionResponse struct {
 
 func (x *InclusionResponse) Reset() {
 	*x = InclusionResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +827,7 @@ func (x *InclusionResponse) String() string {
 func (*InclusionResponse) ProtoMessage() {}
 
 func (x *InclusionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +840,7 @@ func (x *InclusionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InclusionResponse.ProtoReflect.Descriptor instead.
 func (*InclusionResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InclusionResponse) GetIndex() uint64 {
@@ -663,7 +889,7 @@ type ConsistencyRequest struct {
 
 func (x *ConsistencyRequest) Reset() {
 	*x = ConsistencyRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +901,7 @@ func (x *ConsistencyRequest) String() string {
 func (*ConsistencyRequest) ProtoMessage() {}
 
 func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +914,7 @@ func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConsistencyRequest) GetFromSize() uint64 {
@@ -718,7 +944,7 @@ type ConsistencyResponse struct {
 
 func (x *ConsistencyResponse) Reset() {
 	*x = ConsistencyResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +956,7 @@ func (x *ConsistencyResponse) String() string {
 func (*ConsistencyResponse) ProtoMessage() {}
 
 func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +969,7 @@ func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyResponse.ProtoReflect.Descriptor instead.
 func (*ConsistencyResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ConsistencyResponse) GetFromSize() uint64 {
@@ -784,7 +1010,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1022,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +1035,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckpointRequest) GetSize() uint64 {
@@ -835,7 +1061,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +1073,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +1086,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{12}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CheckpointResponse) GetNote() []byte {
@@ -935,7 +1161,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1173,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1186,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{13}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SearchRequest) GetSubject() string {
@@ -1053,7 +1279,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1291,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1304,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{14}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SearchResponse) GetEntries() []*LogEntry {
@@ -1115,7 +1341,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1353,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1366,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{15}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchRequest) GetFromIndex() uint64 {
@@ -1173,7 +1399,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1411,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1424,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{16}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchResponse) GetEntry() *LogEntry {
@@ -1220,12 +1446,23 @@ const file_countersign_v1_ledger_proto_rawDesc = "" +
 	"\fAppendResult\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12\x16\n" +
-	"\x06bundle\x18\x03 \x01(\fR\x06bundle\"a\n" +
+	"\x06bundle\x18\x03 \x01(\fR\x06bundle\"'\n" +
+	"\rAttachRequest\x12\x16\n" +
+	"\x06bundle\x18\x01 \x01(\fR\x06bundle\"\\\n" +
+	"\x0eAttachResponse\x124\n" +
+	"\x06result\x18\x01 \x01(\v2\x1c.countersign.v1.AppendResultR\x06result\x12\x14\n" +
+	"\x05entry\x18\x02 \x01(\x04R\x05entry\"'\n" +
+	"\rImportRequest\x12\x16\n" +
+	"\x06bundle\x18\x01 \x01(\fR\x06bundle\"e\n" +
+	"\x0eImportResponse\x124\n" +
+	"\x06result\x18\x01 \x01(\v2\x1c.countersign.v1.AppendResultR\x06result\x12\x1d\n" +
+	"\n" +
+	"vouched_by\x18\x02 \x01(\tR\tvouchedBy\"a\n" +
 	"\aRefusal\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\rR\x04item\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05check\x18\x03 \x01(\tR\x05check\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xf7\x02\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xca\x03\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x127\n" +
 	"\tlogged_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bloggedAt\x12%\n" +
@@ -1241,7 +1478,11 @@ const file_countersign_v1_ledger_proto_rawDesc = "" +
 	"\bnegative\x18\n" +
 	" \x01(\bR\bnegative\x12\x16\n" +
 	"\x06bundle\x18\v \x01(\fR\x06bundle\x12\x12\n" +
-	"\x04leaf\x18\f \x01(\fR\x04leaf\"K\n" +
+	"\x04leaf\x18\f \x01(\fR\x04leaf\x12\x16\n" +
+	"\x06unseen\x18\r \x01(\bR\x06unseen\x12\x18\n" +
+	"\acarrier\x18\x0e \x01(\tR\acarrier\x12\x1f\n" +
+	"\vattached_to\x18\x0f \x01(\x04R\n" +
+	"attachedTo\"K\n" +
 	"\fEntryRequest\x12\x16\n" +
 	"\x05index\x18\x01 \x01(\x04H\x00R\x05index\x12\x1d\n" +
 	"\tleaf_hash\x18\x02 \x01(\fH\x00R\bleafHashB\x04\n" +
@@ -1306,9 +1547,11 @@ const file_countersign_v1_ledger_proto_rawDesc = "" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\"?\n" +
 	"\rWatchResponse\x12.\n" +
-	"\x05entry\x18\x01 \x01(\v2\x18.countersign.v1.LogEntryR\x05entry2\xc7\x04\n" +
+	"\x05entry\x18\x01 \x01(\v2\x18.countersign.v1.LogEntryR\x05entry2\xd9\x05\n" +
 	"\rLedgerService\x12G\n" +
-	"\x06Append\x12\x1d.countersign.v1.AppendRequest\x1a\x1e.countersign.v1.AppendResponse\x12I\n" +
+	"\x06Append\x12\x1d.countersign.v1.AppendRequest\x1a\x1e.countersign.v1.AppendResponse\x12G\n" +
+	"\x06Attach\x12\x1d.countersign.v1.AttachRequest\x1a\x1e.countersign.v1.AttachResponse\x12G\n" +
+	"\x06Import\x12\x1d.countersign.v1.ImportRequest\x1a\x1e.countersign.v1.ImportResponse\x12I\n" +
 	"\x05Entry\x12\x1c.countersign.v1.EntryRequest\x1a\x1d.countersign.v1.EntryResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\tInclusion\x12 .countersign.v1.InclusionRequest\x1a!.countersign.v1.InclusionResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\vConsistency\x12\".countersign.v1.ConsistencyRequest\x1a#.countersign.v1.ConsistencyResponse\"\x03\x90\x02\x01\x12X\n" +
@@ -1330,55 +1573,65 @@ func file_countersign_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_countersign_v1_ledger_proto_rawDescData
 }
 
-var file_countersign_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_countersign_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_countersign_v1_ledger_proto_goTypes = []any{
 	(*AppendRequest)(nil),         // 0: countersign.v1.AppendRequest
 	(*AppendResponse)(nil),        // 1: countersign.v1.AppendResponse
 	(*AppendResult)(nil),          // 2: countersign.v1.AppendResult
-	(*Refusal)(nil),               // 3: countersign.v1.Refusal
-	(*LogEntry)(nil),              // 4: countersign.v1.LogEntry
-	(*EntryRequest)(nil),          // 5: countersign.v1.EntryRequest
-	(*EntryResponse)(nil),         // 6: countersign.v1.EntryResponse
-	(*InclusionRequest)(nil),      // 7: countersign.v1.InclusionRequest
-	(*InclusionResponse)(nil),     // 8: countersign.v1.InclusionResponse
-	(*ConsistencyRequest)(nil),    // 9: countersign.v1.ConsistencyRequest
-	(*ConsistencyResponse)(nil),   // 10: countersign.v1.ConsistencyResponse
-	(*CheckpointRequest)(nil),     // 11: countersign.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),    // 12: countersign.v1.CheckpointResponse
-	(*SearchRequest)(nil),         // 13: countersign.v1.SearchRequest
-	(*SearchResponse)(nil),        // 14: countersign.v1.SearchResponse
-	(*WatchRequest)(nil),          // 15: countersign.v1.WatchRequest
-	(*WatchResponse)(nil),         // 16: countersign.v1.WatchResponse
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*AttachRequest)(nil),         // 3: countersign.v1.AttachRequest
+	(*AttachResponse)(nil),        // 4: countersign.v1.AttachResponse
+	(*ImportRequest)(nil),         // 5: countersign.v1.ImportRequest
+	(*ImportResponse)(nil),        // 6: countersign.v1.ImportResponse
+	(*Refusal)(nil),               // 7: countersign.v1.Refusal
+	(*LogEntry)(nil),              // 8: countersign.v1.LogEntry
+	(*EntryRequest)(nil),          // 9: countersign.v1.EntryRequest
+	(*EntryResponse)(nil),         // 10: countersign.v1.EntryResponse
+	(*InclusionRequest)(nil),      // 11: countersign.v1.InclusionRequest
+	(*InclusionResponse)(nil),     // 12: countersign.v1.InclusionResponse
+	(*ConsistencyRequest)(nil),    // 13: countersign.v1.ConsistencyRequest
+	(*ConsistencyResponse)(nil),   // 14: countersign.v1.ConsistencyResponse
+	(*CheckpointRequest)(nil),     // 15: countersign.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),    // 16: countersign.v1.CheckpointResponse
+	(*SearchRequest)(nil),         // 17: countersign.v1.SearchRequest
+	(*SearchResponse)(nil),        // 18: countersign.v1.SearchResponse
+	(*WatchRequest)(nil),          // 19: countersign.v1.WatchRequest
+	(*WatchResponse)(nil),         // 20: countersign.v1.WatchResponse
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_countersign_v1_ledger_proto_depIdxs = []int32{
 	2,  // 0: countersign.v1.AppendResponse.results:type_name -> countersign.v1.AppendResult
-	17, // 1: countersign.v1.LogEntry.logged_at:type_name -> google.protobuf.Timestamp
-	4,  // 2: countersign.v1.EntryResponse.entry:type_name -> countersign.v1.LogEntry
-	17, // 3: countersign.v1.CheckpointResponse.time:type_name -> google.protobuf.Timestamp
-	17, // 4: countersign.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	17, // 5: countersign.v1.SearchRequest.until:type_name -> google.protobuf.Timestamp
-	4,  // 6: countersign.v1.SearchResponse.entries:type_name -> countersign.v1.LogEntry
-	4,  // 7: countersign.v1.WatchResponse.entry:type_name -> countersign.v1.LogEntry
-	0,  // 8: countersign.v1.LedgerService.Append:input_type -> countersign.v1.AppendRequest
-	5,  // 9: countersign.v1.LedgerService.Entry:input_type -> countersign.v1.EntryRequest
-	7,  // 10: countersign.v1.LedgerService.Inclusion:input_type -> countersign.v1.InclusionRequest
-	9,  // 11: countersign.v1.LedgerService.Consistency:input_type -> countersign.v1.ConsistencyRequest
-	11, // 12: countersign.v1.LedgerService.Checkpoint:input_type -> countersign.v1.CheckpointRequest
-	13, // 13: countersign.v1.LedgerService.Search:input_type -> countersign.v1.SearchRequest
-	15, // 14: countersign.v1.LedgerService.Watch:input_type -> countersign.v1.WatchRequest
-	1,  // 15: countersign.v1.LedgerService.Append:output_type -> countersign.v1.AppendResponse
-	6,  // 16: countersign.v1.LedgerService.Entry:output_type -> countersign.v1.EntryResponse
-	8,  // 17: countersign.v1.LedgerService.Inclusion:output_type -> countersign.v1.InclusionResponse
-	10, // 18: countersign.v1.LedgerService.Consistency:output_type -> countersign.v1.ConsistencyResponse
-	12, // 19: countersign.v1.LedgerService.Checkpoint:output_type -> countersign.v1.CheckpointResponse
-	14, // 20: countersign.v1.LedgerService.Search:output_type -> countersign.v1.SearchResponse
-	16, // 21: countersign.v1.LedgerService.Watch:output_type -> countersign.v1.WatchResponse
-	15, // [15:22] is the sub-list for method output_type
-	8,  // [8:15] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	2,  // 1: countersign.v1.AttachResponse.result:type_name -> countersign.v1.AppendResult
+	2,  // 2: countersign.v1.ImportResponse.result:type_name -> countersign.v1.AppendResult
+	21, // 3: countersign.v1.LogEntry.logged_at:type_name -> google.protobuf.Timestamp
+	8,  // 4: countersign.v1.EntryResponse.entry:type_name -> countersign.v1.LogEntry
+	21, // 5: countersign.v1.CheckpointResponse.time:type_name -> google.protobuf.Timestamp
+	21, // 6: countersign.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	21, // 7: countersign.v1.SearchRequest.until:type_name -> google.protobuf.Timestamp
+	8,  // 8: countersign.v1.SearchResponse.entries:type_name -> countersign.v1.LogEntry
+	8,  // 9: countersign.v1.WatchResponse.entry:type_name -> countersign.v1.LogEntry
+	0,  // 10: countersign.v1.LedgerService.Append:input_type -> countersign.v1.AppendRequest
+	3,  // 11: countersign.v1.LedgerService.Attach:input_type -> countersign.v1.AttachRequest
+	5,  // 12: countersign.v1.LedgerService.Import:input_type -> countersign.v1.ImportRequest
+	9,  // 13: countersign.v1.LedgerService.Entry:input_type -> countersign.v1.EntryRequest
+	11, // 14: countersign.v1.LedgerService.Inclusion:input_type -> countersign.v1.InclusionRequest
+	13, // 15: countersign.v1.LedgerService.Consistency:input_type -> countersign.v1.ConsistencyRequest
+	15, // 16: countersign.v1.LedgerService.Checkpoint:input_type -> countersign.v1.CheckpointRequest
+	17, // 17: countersign.v1.LedgerService.Search:input_type -> countersign.v1.SearchRequest
+	19, // 18: countersign.v1.LedgerService.Watch:input_type -> countersign.v1.WatchRequest
+	1,  // 19: countersign.v1.LedgerService.Append:output_type -> countersign.v1.AppendResponse
+	4,  // 20: countersign.v1.LedgerService.Attach:output_type -> countersign.v1.AttachResponse
+	6,  // 21: countersign.v1.LedgerService.Import:output_type -> countersign.v1.ImportResponse
+	10, // 22: countersign.v1.LedgerService.Entry:output_type -> countersign.v1.EntryResponse
+	12, // 23: countersign.v1.LedgerService.Inclusion:output_type -> countersign.v1.InclusionResponse
+	14, // 24: countersign.v1.LedgerService.Consistency:output_type -> countersign.v1.ConsistencyResponse
+	16, // 25: countersign.v1.LedgerService.Checkpoint:output_type -> countersign.v1.CheckpointResponse
+	18, // 26: countersign.v1.LedgerService.Search:output_type -> countersign.v1.SearchResponse
+	20, // 27: countersign.v1.LedgerService.Watch:output_type -> countersign.v1.WatchResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_countersign_v1_ledger_proto_init() }
@@ -1386,7 +1639,7 @@ func file_countersign_v1_ledger_proto_init() {
 	if File_countersign_v1_ledger_proto != nil {
 		return
 	}
-	file_countersign_v1_ledger_proto_msgTypes[5].OneofWrappers = []any{
+	file_countersign_v1_ledger_proto_msgTypes[9].OneofWrappers = []any{
 		(*EntryRequest_Index)(nil),
 		(*EntryRequest_LeafHash)(nil),
 	}
@@ -1396,7 +1649,7 @@ func file_countersign_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_countersign_v1_ledger_proto_rawDesc), len(file_countersign_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,10 @@ const (
 const (
 	// LedgerServiceAppendProcedure is the fully-qualified name of the LedgerService's Append RPC.
 	LedgerServiceAppendProcedure = "/countersign.v1.LedgerService/Append"
+	// LedgerServiceAttachProcedure is the fully-qualified name of the LedgerService's Attach RPC.
+	LedgerServiceAttachProcedure = "/countersign.v1.LedgerService/Attach"
+	// LedgerServiceImportProcedure is the fully-qualified name of the LedgerService's Import RPC.
+	LedgerServiceImportProcedure = "/countersign.v1.LedgerService/Import"
 	// LedgerServiceEntryProcedure is the fully-qualified name of the LedgerService's Entry RPC.
 	LedgerServiceEntryProcedure = "/countersign.v1.LedgerService/Entry"
 	// LedgerServiceInclusionProcedure is the fully-qualified name of the LedgerService's Inclusion RPC.
@@ -60,6 +64,13 @@ type LedgerServiceClient interface {
 	// are logged, or none: an error names the bundle that was refused, in a
 	// Refusal among its details. Logging a bundle again returns its first index.
 	Append(context.Context, *connect.Request[v1.AppendRequest]) (*connect.Response[v1.AppendResponse], error)
+	// Attach hands over the statement of an entry of which the log has hash and
+	// signature only, because a stock Sigstore client logged it. It counts from the
+	// entry that records the attaching. Attaching again returns the first one.
+	Attach(context.Context, *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error)
+	// Import logs a bundle that another log vouches for, when the trust folder names
+	// that log's Sigstore instance and the roster the identity that signed.
+	Import(context.Context, *connect.Request[v1.ImportRequest]) (*connect.Response[v1.ImportResponse], error)
 	// Entry returns one entry with its bundle and a fresh receipt.
 	Entry(context.Context, *connect.Request[v1.EntryRequest]) (*connect.Response[v1.EntryResponse], error)
 	// Inclusion proves that an entry is in the log of a given size.
@@ -90,6 +101,18 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+LedgerServiceAppendProcedure,
 			connect.WithSchema(ledgerServiceMethods.ByName("Append")),
+			connect.WithClientOptions(opts...),
+		),
+		attach: connect.NewClient[v1.AttachRequest, v1.AttachResponse](
+			httpClient,
+			baseURL+LedgerServiceAttachProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("Attach")),
+			connect.WithClientOptions(opts...),
+		),
+		_import: connect.NewClient[v1.ImportRequest, v1.ImportResponse](
+			httpClient,
+			baseURL+LedgerServiceImportProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("Import")),
 			connect.WithClientOptions(opts...),
 		),
 		entry: connect.NewClient[v1.EntryRequest, v1.EntryResponse](
@@ -139,6 +162,8 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 // ledgerServiceClient implements LedgerServiceClient.
 type ledgerServiceClient struct {
 	append      *connect.Client[v1.AppendRequest, v1.AppendResponse]
+	attach      *connect.Client[v1.AttachRequest, v1.AttachResponse]
+	_import     *connect.Client[v1.ImportRequest, v1.ImportResponse]
 	entry       *connect.Client[v1.EntryRequest, v1.EntryResponse]
 	inclusion   *connect.Client[v1.InclusionRequest, v1.InclusionResponse]
 	consistency *connect.Client[v1.ConsistencyRequest, v1.ConsistencyResponse]
@@ -150,6 +175,16 @@ type ledgerServiceClient struct {
 // Append calls countersign.v1.LedgerService.Append.
 func (c *ledgerServiceClient) Append(ctx context.Context, req *connect.Request[v1.AppendRequest]) (*connect.Response[v1.AppendResponse], error) {
 	return c.append.CallUnary(ctx, req)
+}
+
+// Attach calls countersign.v1.LedgerService.Attach.
+func (c *ledgerServiceClient) Attach(ctx context.Context, req *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error) {
+	return c.attach.CallUnary(ctx, req)
+}
+
+// Import calls countersign.v1.LedgerService.Import.
+func (c *ledgerServiceClient) Import(ctx context.Context, req *connect.Request[v1.ImportRequest]) (*connect.Response[v1.ImportResponse], error) {
+	return c._import.CallUnary(ctx, req)
 }
 
 // Entry calls countersign.v1.LedgerService.Entry.
@@ -188,6 +223,13 @@ type LedgerServiceHandler interface {
 	// are logged, or none: an error names the bundle that was refused, in a
 	// Refusal among its details. Logging a bundle again returns its first index.
 	Append(context.Context, *connect.Request[v1.AppendRequest]) (*connect.Response[v1.AppendResponse], error)
+	// Attach hands over the statement of an entry of which the log has hash and
+	// signature only, because a stock Sigstore client logged it. It counts from the
+	// entry that records the attaching. Attaching again returns the first one.
+	Attach(context.Context, *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error)
+	// Import logs a bundle that another log vouches for, when the trust folder names
+	// that log's Sigstore instance and the roster the identity that signed.
+	Import(context.Context, *connect.Request[v1.ImportRequest]) (*connect.Response[v1.ImportResponse], error)
 	// Entry returns one entry with its bundle and a fresh receipt.
 	Entry(context.Context, *connect.Request[v1.EntryRequest]) (*connect.Response[v1.EntryResponse], error)
 	// Inclusion proves that an entry is in the log of a given size.
@@ -214,6 +256,18 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		LedgerServiceAppendProcedure,
 		svc.Append,
 		connect.WithSchema(ledgerServiceMethods.ByName("Append")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceAttachHandler := connect.NewUnaryHandler(
+		LedgerServiceAttachProcedure,
+		svc.Attach,
+		connect.WithSchema(ledgerServiceMethods.ByName("Attach")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceImportHandler := connect.NewUnaryHandler(
+		LedgerServiceImportProcedure,
+		svc.Import,
+		connect.WithSchema(ledgerServiceMethods.ByName("Import")),
 		connect.WithHandlerOptions(opts...),
 	)
 	ledgerServiceEntryHandler := connect.NewUnaryHandler(
@@ -261,6 +315,10 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case LedgerServiceAppendProcedure:
 			ledgerServiceAppendHandler.ServeHTTP(w, r)
+		case LedgerServiceAttachProcedure:
+			ledgerServiceAttachHandler.ServeHTTP(w, r)
+		case LedgerServiceImportProcedure:
+			ledgerServiceImportHandler.ServeHTTP(w, r)
 		case LedgerServiceEntryProcedure:
 			ledgerServiceEntryHandler.ServeHTTP(w, r)
 		case LedgerServiceInclusionProcedure:
@@ -284,6 +342,14 @@ type UnimplementedLedgerServiceHandler struct{}
 
 func (UnimplementedLedgerServiceHandler) Append(context.Context, *connect.Request[v1.AppendRequest]) (*connect.Response[v1.AppendResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.LedgerService.Append is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) Attach(context.Context, *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.LedgerService.Attach is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) Import(context.Context, *connect.Request[v1.ImportRequest]) (*connect.Response[v1.ImportResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.LedgerService.Import is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) Entry(context.Context, *connect.Request[v1.EntryRequest]) (*connect.Response[v1.EntryResponse], error) {
