@@ -16,7 +16,7 @@ key, the timestamp authority, the service that signs verdicts, the digest of the
 genesis policy and its owners. countersignd create writes one. Take it over a way
 that you trust, and compare its digests with the policy's owners.`,
 	}
-	c.AddCommand(&cobra.Command{
+	c.AddCommand(newTrustExport(a), &cobra.Command{
 		Use:     "show DIR",
 		Short:   "Show what a trust folder pins",
 		Example: `  countersign trust show trust`,

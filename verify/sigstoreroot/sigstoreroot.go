@@ -1,0 +1,175 @@
+// Package sigstoreroot says in Sigstore's words what a trust folder says in ours, so
+// that clients which know nothing of Countersign verify its receipts and sign into
+// its log: a trusted root, and a signing configuration. Both are made of the trust
+// folder and of Services, and of nothing else.
+package sigstoreroot
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	commonv1 "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	trustrootv1 "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// Names under which Sigstore's clients ask for the two documents, as targets of a
+// TUF repository.
+const (
+	TrustedRootFile   = "trusted_root.json"
+	SigningConfigFile = "signing_config.v0.2.json"
+)
+
+// Media types of the versions that are written. Clients refuse others.
+const (
+	trustedRootType   = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
+	signingConfigType = "application/vnd.dev.sigstore.signingconfig.v0.2+json"
+)
+
+// TimestampPath is where a ledger answers RFC 3161 requests, below its URL.
+const TimestampPath = "/api/v1/timestamp"
+
+// Versions of the services' interfaces, as clients select by them.
+const (
+	rekorVersion     = 2
+	timestampVersion = 1
+	fulcioVersion    = 1
+	oidcVersion      = 1
+)
+
+// TrustedRoot returns the Sigstore TrustedRoot, version 0.1, in JSON: the log with
+// its key, the timestamp authority, and the certificate authorities and CT logs of
+// the services. The log's base URL has the origin for its host, whatever the
+// services' URL is: clients hold the checkpoint's origin against it.
+func TrustedRoot(t *verify.Trust, s Services) ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("trusted root: %w", err)
+	}
+	root := &trustrootv1.TrustedRoot{MediaType: trustedRootType}
+	log, err := transparencyLog(t.Log, t.LogValid, s)
+	if err != nil {
+		return nil, err
+	}
+	root.Tlogs = append(root.Tlogs, log)
+	root.TimestampAuthorities = append(root.TimestampAuthorities, authority(t.Timestamps, s.URL+TimestampPath, s.operator(t),
+		roster.Validity{From: t.Timestamps[0].NotBefore, Until: t.Timestamps[0].NotAfter}))
+	for _, a := range s.Fulcio {
+		root.CertificateAuthorities = append(root.CertificateAuthorities, authority(a.Chain, a.URL, s.operator(t), a.Valid))
+	}
+	for _, c := range s.CTLogs {
+		id := sha256.Sum256(c.Key)
+		root.Ctlogs = append(root.Ctlogs, &trustrootv1.TransparencyLogInstance{
+			BaseUrl: c.URL, HashAlgorithm: commonv1.HashAlgorithm_SHA2_256, Operator: s.operator(t),
+			PublicKey: publicKey(c.Key, commonv1.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256, c.Valid),
+			LogId:     &commonv1.LogId{KeyId: id[:]},
+		})
+	}
+	return marshal(root)
+}
+
+// SigningConfig returns the Sigstore SigningConfig, version 0.2, in JSON: any log of
+// the list is enough, which is this one, and so is any timestamp authority, which is
+// the ledger's own.
+func SigningConfig(t *verify.Trust, s Services) ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("signing configuration: %w", err)
+	}
+	service := func(url string, version uint32, v roster.Validity) *trustrootv1.Service {
+		return &trustrootv1.Service{Url: url, MajorApiVersion: version, ValidFor: timeRange(v), Operator: s.operator(t)}
+	}
+	anyOf := &trustrootv1.ServiceConfiguration{Selector: trustrootv1.ServiceSelector_ANY}
+	c := &trustrootv1.SigningConfig{
+		MediaType:       signingConfigType,
+		RekorTlogUrls:   []*trustrootv1.Service{service(s.URL, rekorVersion, t.LogValid)},
+		RekorTlogConfig: anyOf,
+		TsaUrls:         []*trustrootv1.Service{service(s.URL+TimestampPath, timestampVersion, t.LogValid)},
+		TsaConfig:       anyOf,
+	}
+	for _, a := range s.Fulcio {
+		c.CaUrls = append(c.CaUrls, service(a.URL, fulcioVersion, a.Valid))
+	}
+	for _, u := range s.OIDC {
+		c.OidcUrls = append(c.OidcUrls, service(u, oidcVersion, t.LogValid))
+	}
+	return marshal(c)
+}
+
+// transparencyLog names the log by all 32 bytes of its id, in both members: clients
+// look a receipt up by the one and cut the note's key id off the other.
+func transparencyLog(v *tlog.Verifier, valid roster.Validity, s Services) (*trustrootv1.TransparencyLogInstance, error) {
+	spki, err := x509.MarshalPKIXPublicKey(v.PublicKey())
+	if err != nil {
+		return nil, fmt.Errorf("trusted root: key of log %s: %w", v.Origin(), err)
+	}
+	id := v.LogID()
+	operator := s.Operator
+	if operator == "" {
+		operator = v.Origin()
+	}
+	return &trustrootv1.TransparencyLogInstance{
+		BaseUrl: baseURL(v.Origin(), s.URL), HashAlgorithm: commonv1.HashAlgorithm_SHA2_256, Operator: operator,
+		PublicKey: publicKey(spki, commonv1.PublicKeyDetails_PKIX_ED25519, valid),
+		LogId:     &commonv1.LogId{KeyId: id[:]}, CheckpointKeyId: &commonv1.LogId{KeyId: id[:]},
+	}, nil
+}
+
+// baseURL is where the log is, when that is on a host of the log's name; else only
+// the name, which is what clients need.
+func baseURL(origin, service string) string {
+	if u, err := url.Parse(service); err == nil && u.Hostname() == origin {
+		u.User = nil
+		return u.String()
+	}
+	return "https://" + origin
+}
+
+func authority(chain []*x509.Certificate, url, operator string, valid roster.Validity) *trustrootv1.CertificateAuthority {
+	root := chain[len(chain)-1]
+	a := &trustrootv1.CertificateAuthority{
+		Uri: url, Operator: operator, ValidFor: timeRange(valid),
+		Subject:   &commonv1.DistinguishedName{CommonName: root.Subject.CommonName},
+		CertChain: &commonv1.X509CertificateChain{},
+	}
+	if len(root.Subject.Organization) > 0 {
+		a.Subject.Organization = root.Subject.Organization[0]
+	}
+	for _, c := range chain {
+		a.CertChain.Certificates = append(a.CertChain.Certificates, &commonv1.X509Certificate{RawBytes: c.Raw})
+	}
+	return a
+}
+
+func publicKey(spki []byte, details commonv1.PublicKeyDetails, v roster.Validity) *commonv1.PublicKey {
+	return &commonv1.PublicKey{RawBytes: spki, KeyDetails: details, ValidFor: timeRange(v)}
+}
+
+func timeRange(v roster.Validity) *commonv1.TimeRange {
+	r := &commonv1.TimeRange{Start: timestamppb.New(v.From.UTC().Truncate(time.Second))}
+	if !v.Until.IsZero() {
+		r.End = timestamppb.New(v.Until.UTC().Truncate(time.Second))
+	}
+	return r
+}
+
+// marshal prints the same bytes each time, which protojson alone avoids doing.
+func marshal(m proto.Message) ([]byte, error) {
+	text, err := protojson.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	v := jsontext.Value(text)
+	if err := v.Indent(jsontext.WithIndent("  ")); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return append(v, '\n'), nil
+}
