@@ -17,6 +17,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/countersign-dev/countersign/api/tsa"
+	"github.com/countersign-dev/countersign/api/tuf"
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/policy"
@@ -32,9 +33,15 @@ type Config struct {
 	// Timestamps is the authority that answers RFC 3161 requests; without one
 	// there is no such endpoint.
 	Timestamps *tsa.Authority
-	Now        func() time.Time
-	Log        *slog.Logger // discarded when nil
-	Metrics    *Metrics     // new ones when nil
+	// Sigstore has what clients of Sigstore are told, where TUF does not say it;
+	// without either there are no such documents.
+	Sigstore Sigstore
+	// TUF is the repository that such clients update from. There may be none in its
+	// folder yet.
+	TUF     *tuf.Repository
+	Now     func() time.Time
+	Log     *slog.Logger // discarded when nil
+	Metrics *Metrics     // new ones when nil
 
 	// OpenReads lets everybody read who can connect: for loopback. Otherwise a
 	// read needs a token of Readers or Gates.

@@ -48,6 +48,12 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("POST /api/v1/timestamp", s.timestamp)
 		mux.HandleFunc("GET /api/v1/timestamp/certchain", s.certificates)
 	}
+	for name, otherwise := range s.config.Sigstore.documents() {
+		mux.HandleFunc("GET /"+name, s.document(name, otherwise))
+	}
+	if s.config.TUF != nil {
+		mux.HandleFunc("GET "+tufPrefix, s.tufFile)
+	}
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -57,9 +63,10 @@ func (s *Server) routes() http.Handler {
 }
 
 // open says which requests need no token to read: a write is authorised by its
-// signature, timestamps are for everybody, and whether the server lives is no secret.
+// signature, timestamps are for everybody, and which keys the server has and whether
+// it lives is no secret.
 func open(path string) bool {
-	return writes(path) || path == "/healthz" || strings.HasPrefix(path, "/api/v1/timestamp") ||
+	return writes(path) || tellsTrust(path) || path == "/healthz" || strings.HasPrefix(path, "/api/v1/timestamp") ||
 		strings.HasPrefix(path, "/"+grpchealth.HealthV1ServiceName+"/")
 }
 

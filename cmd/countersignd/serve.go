@@ -19,6 +19,8 @@ import (
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/badgerstore"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/verify"
+	"github.com/countersign-dev/countersign/verify/sigstoreroot"
 )
 
 // grace is how long requests under way may take when the server stops.
@@ -81,6 +83,10 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
+	if c.Sigstore, err = sigstoreDocuments(s.home, trust); err != nil {
+		return err
+	}
+	c.TUF = s.tuf()
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
@@ -97,6 +103,17 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 		return errors.Join(err, store.Close())
 	}
 	return errors.Join(d.run(ctx, s, c, tlsConfig), store.Close())
+}
+
+// sigstoreDocuments are what the trust folder says now.
+func sigstoreDocuments(h home, t *verify.Trust) (api.Sigstore, error) {
+	var s services
+	now, _, err := s.read(h.trust(), t)
+	if err != nil {
+		return api.Sigstore{}, err
+	}
+	documents, err := targets(t, now)
+	return api.Sigstore{TrustedRoot: documents[sigstoreroot.TrustedRootFile], SigningConfig: documents[sigstoreroot.SigningConfigFile]}, err
 }
 
 // run starts the sequencer, then the service, and stops them in reverse.
@@ -116,7 +133,14 @@ func (d *daemon) run(ctx context.Context, s settings, c api.Config, tlsConfig *t
 		stopService(err)
 		failed <- err
 	}()
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		d.renewTUF(service, s.home, c.Log)
+	}()
 	err := d.answer(service, s, c, tlsConfig)
+	stopService(nil)
+	<-renewed
 	stopSequencer()
 	return errors.Join(<-failed, err)
 }

@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"verify/sigstoreroot": {"verify", "ledger/tlog", "policy/roster", "policy/strictyaml"},
 	"policy":              {"+attest", "verify", "policy/roster", "policy/strictyaml", "ledger/tlog"},
 	"api":                 {"+attest", "+verify", "+policy", "ledger", "ledger/tlog", "+proto/gen", "+api"},
+	"api/tuf":             {},
 	"cmd/countersign":     {"+attest", "+verify", "+policy", "ledger/tlog", "+proto/gen"},
 	"cmd/countersignd":    {"+"},
 	"proto/gen":           {"+proto/gen"},

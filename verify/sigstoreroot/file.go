@@ -102,14 +102,21 @@ func (p *fileParser) field(key string, v strictyaml.Node) (err error) {
 	return err
 }
 
+func checkPublic(text string) error {
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		return errors.New("it has credentials, and everybody reads " + File)
+	}
+	return nil
+}
+
 // publicURL refuses credentials: everybody gets to read this file.
 func publicURL(v strictyaml.Node) (string, error) {
 	text, err := v.Text()
 	if err != nil {
 		return "", err
 	}
-	if u, err := url.Parse(text); err == nil && u.User != nil {
-		return "", v.Errorf("url: it has credentials, and everybody reads this file")
+	if err := checkPublic(text); err != nil {
+		return "", v.Errorf("url: %v", err)
 	}
 	return text, nil
 }

@@ -18,6 +18,18 @@ func Write(dir string, s Services) error {
 	if err := s.check(); err != nil {
 		return fmt.Errorf("write %s: %w", File, err)
 	}
+	urls := append([]string{s.URL}, s.OIDC...)
+	for _, a := range s.Fulcio {
+		urls = append(urls, a.URL)
+	}
+	for _, c := range s.CTLogs {
+		urls = append(urls, c.URL)
+	}
+	for _, u := range urls {
+		if err := checkPublic(u); err != nil {
+			return fmt.Errorf("write %s: url: %w", File, err)
+		}
+	}
 	var w fileWriter
 	w.line("# Where Sigstore's clients find the services of this log. Everybody gets to read it.")
 	w.line("url: %q", s.URL)
