@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
-	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
@@ -17,26 +16,22 @@ import (
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger/tlog"
 	"github.com/countersign-dev/countersign/verify"
+	"github.com/countersign-dev/countersign/verify/sigstoreroot"
 )
 
-// sigstoreTrust is a trust folder as Sigstore's own client sees it.
+// sigstoreTrust is a trust folder as Sigstore's own client reads it, and a key.
 type sigstoreTrust struct {
-	root.BaseTrustedMaterial
-	trust  *verify.Trust
+	*root.TrustedRoot
 	writer *attest.PublicKey
 }
 
-func (s *sigstoreTrust) RekorLogs() map[string]*root.TransparencyLog {
-	id := s.trust.Log.LogID()
-	return map[string]*root.TransparencyLog{hex.EncodeToString(id[:]): {
-		BaseURL: "https://" + s.trust.Log.Origin(), ID: id[:], ValidityPeriodStart: s.trust.LogValid.From,
-		HashFunc: crypto.SHA256, SignatureHashFunc: crypto.SHA512, PublicKey: s.trust.Log.PublicKey(),
-	}}
-}
-
-func (s *sigstoreTrust) TimestampingAuthorities() []root.TimestampingAuthority {
-	chain := s.trust.Timestamps
-	return []root.TimestampingAuthority{&root.SigstoreTimestampingAuthority{Leaf: chain[0], Intermediates: chain[1 : len(chain)-1], Root: chain[len(chain)-1]}}
+func newSigstoreTrust(t *testing.T, trust *verify.Trust, writer *attest.PublicKey) *sigstoreTrust {
+	t.Helper()
+	text, err := sigstoreroot.TrustedRoot(trust, sigstoreroot.Services{URL: "https://ledger.example"})
+	must(t, err)
+	tr, err := root.NewTrustedRootFromJSON(text)
+	must(t, err)
+	return &sigstoreTrust{tr, writer}
 }
 
 func (s *sigstoreTrust) PublicKeyVerifier(string) (root.TimeConstrainedVerifier, error) {
@@ -72,7 +67,7 @@ func TestSigstoreAgreesAboutThePacksBundles(t *testing.T) {
 	d, file := artifact("app")
 	l.log(file)
 	text := string(w.pack(l.request(d, l.base)))
-	theirs := &sigstoreTrust{trust: w.trust, writer: w.key("builder").Public()}
+	theirs := newSigstoreTrust(t, w.trust, w.key("builder").Public())
 	var release *attest.Bundle
 	for line := range strings.Lines(text) {
 		b, err := attest.ParseBundle([]byte(strings.TrimSuffix(line, "\n")))

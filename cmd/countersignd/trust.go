@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/verify"
 	"github.com/countersign-dev/countersign/verify/sigstoreroot"
 )
@@ -27,18 +26,13 @@ to clients of Sigstore as well.`,
 }
 
 // services are flags that set what sigstore.yaml of the trust folder says.
-type services struct {
-	url, operator       string
-	fulcio, fulcioChain string
-	oidc                string
-}
+type services struct{ url, operator, fulcio, oidc string }
 
 func (s *services) bind(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.url, "url", "", "URL of the ledger, as clients reach it")
 	f.StringVar(&s.operator, "operator", "", "who runs the services (default: the log's origin)")
-	f.StringVar(&s.fulcio, "fulcio", "", "URL of a Fulcio whose certificates count")
-	f.StringVar(&s.fulcioChain, "fulcio-chain", "", "its certificates, PEM, the root last")
+	f.StringVar(&s.fulcio, "fulcio", "", "URL of the Fulcio that clients get certificates from; whose count, trust.yaml says")
 	f.StringVar(&s.oidc, "oidc", "", "URL of the identity provider that goes with it")
 }
 
@@ -48,38 +42,22 @@ func (s *services) read(dir string, t *verify.Trust) (out sigstoreroot.Services,
 	if out, err = sigstoreroot.LoadOr(dir, t.Log.Origin()); err != nil {
 		return out, false, wrong("%v", err)
 	}
-	before := out.URL + "\n" + out.Operator
-	if s.url != "" {
-		out.URL = s.url
-	}
-	if s.operator != "" {
-		out.Operator = s.operator
-	}
-	changed = out.URL+"\n"+out.Operator != before
-	if (s.fulcio == "") != (s.fulcioChain == "") {
-		return out, false, wrong("--fulcio and --fulcio-chain go together: where it is, and which certificates it has")
-	}
-	if s.fulcio != "" {
-		text, err := readLimited(s.fulcioChain, maxChainFile)
-		if err != nil {
-			return out, false, wrong("--fulcio-chain: %v", err)
+	for _, f := range []struct {
+		flag string
+		set  func()
+	}{
+		{s.url, func() { out.URL = s.url }},
+		{s.operator, func() { out.Operator = s.operator }},
+		{s.fulcio, func() { out.Fulcio = []string{s.fulcio} }},
+		{s.oidc, func() { out.OIDC = []string{s.oidc} }},
+	} {
+		if f.flag != "" {
+			f.set()
+			changed = true
 		}
-		chain, err := sigstoreroot.ParseChain(text)
-		if err != nil {
-			return out, false, wrong("--fulcio-chain: %v", err)
-		}
-		root := chain[len(chain)-1]
-		out.Fulcio = []sigstoreroot.Authority{{URL: s.fulcio, Chain: chain, Valid: roster.Validity{From: root.NotBefore, Until: root.NotAfter}}}
-		changed = true
-	}
-	if s.oidc != "" {
-		out.OIDC, changed = []string{s.oidc}, true
 	}
 	return out, changed, nil
 }
-
-// maxChainFile bounds a file of certificates, in bytes.
-const maxChainFile = 64 << 10
 
 // targets are the documents that are published, by their names.
 func targets(t *verify.Trust, s sigstoreroot.Services) (map[string][]byte, error) {

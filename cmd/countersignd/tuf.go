@@ -7,9 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/go-json-experiment/json"
@@ -82,7 +80,7 @@ sigstore.yaml, and publish what differs as the next version. The keys of targets
 online are needed; with that of root there as well, a root that expires within four
 months is renewed. A running server need not stop.`,
 		Example: `  countersignd trust tuf publish --data /var/lib/countersign --offline-keys /media/tuf
-  countersignd trust tuf publish --data /var/lib/countersign --fulcio https://fulcio.example.com --fulcio-chain fulcio.pem --oidc https://id.example.com`,
+  countersignd trust tuf publish --data /var/lib/countersign --fulcio https://fulcio.example.com --oidc https://id.example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return d.tufPublish(f) },
 	}
@@ -223,18 +221,4 @@ func (d *daemon) sayTUF(f *publishing, s tuf.State, services sigstoreroot.Servic
 	}
 	fmt.Fprintf(d.out, "first root %s sha256:%s\nclients    cosign initialize --mirror %s/tuf --root 1.root.json\n", path, sum, services.URL)
 	return nil
-}
-
-// readLimited reads a file that somebody names.
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", path, limit)
-	}
-	return text, err
 }

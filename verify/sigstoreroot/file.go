@@ -5,23 +5,22 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/policy/strictyaml"
 )
 
-// File is the file of a trust folder that has the services. It is published to
-// everybody, so it has no credentials in its URLs.
+// File is the file of a trust folder that has the services. Everybody may read it, so
+// it has no credentials in its URLs.
 const File = "sigstore.yaml"
 
 // ErrNoServices says that a trust folder has no sigstore.yaml.
 var ErrNoServices = errors.New("the trust folder has no " + File)
 
-// Load reads sigstore.yaml of a trust folder, strictly, and the files that it names
-// there. The error is ErrNoServices when there is none.
+// Load reads sigstore.yaml of a trust folder, strictly. The error is ErrNoServices
+// when there is none.
 func Load(dir string) (Services, error) {
 	path := filepath.Join(dir, File)
 	text, err := readFile(path, strictyaml.MaxFile)
@@ -35,14 +34,27 @@ func Load(dir string) (Services, error) {
 	if err != nil {
 		return Services{}, err
 	}
-	p := fileParser{dir: dir}
-	if err := root.Fields([]string{"url", "operator", "fulcio", "ctlogs", "oidc"}, p.field); err != nil {
+	var s Services
+	err = root.Fields([]string{"url", "operator", "fulcio", "oidc"}, func(key string, v strictyaml.Node) (err error) {
+		switch key {
+		case "url":
+			s.URL, err = v.Text()
+		case "operator":
+			s.Operator, err = v.Text()
+		case "fulcio":
+			s.Fulcio, err = v.Texts()
+		case "oidc":
+			s.OIDC, err = v.Texts()
+		}
+		return err
+	})
+	if err != nil {
 		return Services{}, err
 	}
-	if err := p.services.check(); err != nil {
+	if err := errors.Join(s.check(), s.checkPublic()); err != nil {
 		return Services{}, root.Errorf("%v", err)
 	}
-	return p.services, nil
+	return s, nil
 }
 
 // LoadOr is Load, and where a trust folder has no sigstore.yaml the services are the
@@ -68,127 +80,32 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return text, err
 }
 
-type fileParser struct {
-	dir      string
-	services Services
-}
-
-func (p *fileParser) field(key string, v strictyaml.Node) (err error) {
-	s := &p.services
-	switch key {
-	case "url":
-		s.URL, err = publicURL(v)
-	case "operator":
-		s.Operator, err = v.Text()
-	case "oidc":
-		err = v.Items(func(item strictyaml.Node) error {
-			u, err := publicURL(item)
-			s.OIDC = append(s.OIDC, u)
-			return err
-		})
-	case "fulcio":
-		err = v.Items(func(item strictyaml.Node) error {
-			a, err := p.authority(item)
-			s.Fulcio = append(s.Fulcio, a)
-			return err
-		})
-	case "ctlogs":
-		err = v.Items(func(item strictyaml.Node) error {
-			c, err := p.ctLog(item)
-			s.CTLogs = append(s.CTLogs, c)
-			return err
-		})
+// Write puts sigstore.yaml into a trust folder, so that Load reads the same Services.
+// One that is there is replaced at once.
+func Write(dir string, s Services) error {
+	if err := errors.Join(s.check(), s.checkPublic()); err != nil {
+		return fmt.Errorf("write %s: %w", File, err)
 	}
-	return err
-}
-
-func checkPublic(text string) error {
-	if u, err := url.Parse(text); err == nil && u.User != nil {
-		return errors.New("it has credentials, and everybody reads " + File)
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# Where Sigstore's clients find the services of this log. Everybody may read it.")
+	line("url: %q", s.URL)
+	if s.Operator != "" {
+		line("operator: %q", s.Operator)
 	}
-	return nil
-}
-
-// publicURL refuses credentials: everybody gets to read this file.
-func publicURL(v strictyaml.Node) (string, error) {
-	text, err := v.Text()
-	if err != nil {
-		return "", err
-	}
-	if err := checkPublic(text); err != nil {
-		return "", v.Errorf("url: %v", err)
-	}
-	return text, nil
-}
-
-func (p *fileParser) authority(v strictyaml.Node) (a Authority, err error) {
-	err = v.Fields([]string{"url", "certificates", "from", "until"}, func(key string, v strictyaml.Node) (err error) {
-		switch key {
-		case "url":
-			a.URL, err = publicURL(v)
-		case "certificates":
-			var text []byte
-			if text, err = p.beside(v); err != nil {
-				return err
+	list := func(key string, urls []string) {
+		for i, u := range urls {
+			if i == 0 {
+				line("%s:", key)
 			}
-			if a.Chain, err = ParseChain(text); err != nil {
-				return v.Errorf("certificates: %v", err)
-			}
-		default:
-			err = validity(&a.Valid, key, v)
+			line("  - %q", u)
 		}
-		return err
-	})
-	return a, err
-}
-
-func (p *fileParser) ctLog(v strictyaml.Node) (c CTLog, err error) {
-	err = v.Fields([]string{"url", "key", "from", "until"}, func(key string, v strictyaml.Node) (err error) {
-		switch key {
-		case "url":
-			c.URL, err = publicURL(v)
-		case "key":
-			var text []byte
-			if text, err = p.beside(v); err != nil {
-				return err
-			}
-			if c.Key, err = parseKey(text); err != nil {
-				return v.Errorf("key: %v", err)
-			}
-		default:
-			err = validity(&c.Valid, key, v)
-		}
-		return err
-	})
-	return c, err
-}
-
-func validity(into *roster.Validity, key string, v strictyaml.Node) (err error) {
-	at := &into.From
-	if key == "until" {
-		at = &into.Until
 	}
-	if *at, err = v.Time(); err != nil {
-		return err
+	list("fulcio", s.Fulcio)
+	list("oidc", s.OIDC)
+	path := filepath.Join(dir, File)
+	if err := os.WriteFile(path+".next", []byte(b.String()), 0o644); err != nil {
+		return fmt.Errorf("write services: %w", err)
 	}
-	if !into.From.IsZero() && !into.Until.IsZero() && into.Until.Before(into.From) {
-		return v.Errorf("until is before from")
-	}
-	return nil
-}
-
-// beside reads a file of the same folder, by its name.
-func (p *fileParser) beside(v strictyaml.Node) ([]byte, error) {
-	name, err := v.Text()
-	if err != nil {
-		return nil, err
-	}
-	if name != filepath.Base(name) || name == ".." || name == "." {
-		return nil, v.Errorf("%.80q is not a file of this folder", name)
-	}
-	text, err := readFile(filepath.Join(p.dir, name), maxPEM)
-	if err != nil {
-		return nil, v.Errorf("%v", err)
-	}
-	return text, nil
+	return os.Rename(path+".next", path)
 }

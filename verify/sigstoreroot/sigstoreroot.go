@@ -5,6 +5,9 @@
 package sigstoreroot
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
@@ -48,8 +51,8 @@ const (
 )
 
 // TrustedRoot returns the Sigstore TrustedRoot, version 0.1, in JSON: the log with
-// its key, the timestamp authority, and the certificate authorities and CT logs of
-// the services. The log's base URL has the origin for its host, whatever the
+// its key, the timestamp authority, and the certificate authorities of the trust
+// folder with the keys of their certificate logs. The log's base URL has the origin for its host, whatever the
 // services' URL is: clients hold the checkpoint's origin against it.
 func TrustedRoot(t *verify.Trust, s Services) ([]byte, error) {
 	if err := s.check(); err != nil {
@@ -63,16 +66,15 @@ func TrustedRoot(t *verify.Trust, s Services) ([]byte, error) {
 	root.Tlogs = append(root.Tlogs, log)
 	root.TimestampAuthorities = append(root.TimestampAuthorities, authority(t.Timestamps, s.URL+TimestampPath, s.operator(t),
 		roster.Validity{From: t.Timestamps[0].NotBefore, Until: t.Timestamps[0].NotAfter}))
-	for _, a := range s.Fulcio {
-		root.CertificateAuthorities = append(root.CertificateAuthorities, authority(a.Chain, a.URL, s.operator(t), a.Valid))
-	}
-	for _, c := range s.CTLogs {
-		id := sha256.Sum256(c.Key)
-		root.Ctlogs = append(root.Ctlogs, &trustrootv1.TransparencyLogInstance{
-			BaseUrl: c.URL, HashAlgorithm: commonv1.HashAlgorithm_SHA2_256, Operator: s.operator(t),
-			PublicKey: publicKey(c.Key, commonv1.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256, c.Valid),
-			LogId:     &commonv1.LogId{KeyId: id[:]},
-		})
+	for i, a := range t.Authorities {
+		root.CertificateAuthorities = append(root.CertificateAuthorities, authority(a.Certificates, s.fulcioURL(len(t.Authorities)), s.operator(t), a.Validity))
+		for _, key := range a.TransparencyLogs {
+			c, err := certificateLog(key, s.operator(t), a.Validity)
+			if err != nil {
+				return nil, fmt.Errorf("trusted root: certificateAuthorities: number %d: transparency: %w", i+1, err)
+			}
+			root.Ctlogs = append(root.Ctlogs, c)
+		}
 	}
 	return marshal(root)
 }
@@ -95,13 +97,30 @@ func SigningConfig(t *verify.Trust, s Services) ([]byte, error) {
 		TsaUrls:         []*trustrootv1.Service{service(s.URL+TimestampPath, timestampVersion, t.LogValid)},
 		TsaConfig:       anyOf,
 	}
-	for _, a := range s.Fulcio {
-		c.CaUrls = append(c.CaUrls, service(a.URL, fulcioVersion, a.Valid))
+	for _, u := range s.Fulcio {
+		c.CaUrls = append(c.CaUrls, service(u, fulcioVersion, t.LogValid))
 	}
 	for _, u := range s.OIDC {
 		c.OidcUrls = append(c.OidcUrls, service(u, oidcVersion, t.LogValid))
 	}
 	return marshal(c)
+}
+
+// certificateLog names a log of certificates by its key (RFC 6962 section 3.2); where
+// it is, nobody has to know.
+func certificateLog(key crypto.PublicKey, operator string, valid roster.Validity) (*trustrootv1.TransparencyLogInstance, error) {
+	if p, ok := key.(*ecdsa.PublicKey); !ok || p.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("a key of type %T; only ECDSA P-256 is supported", key)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, err
+	}
+	id := sha256.Sum256(spki)
+	return &trustrootv1.TransparencyLogInstance{
+		HashAlgorithm: commonv1.HashAlgorithm_SHA2_256, Operator: operator, LogId: &commonv1.LogId{KeyId: id[:]},
+		PublicKey: publicKey(spki, commonv1.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256, valid),
+	}, nil
 }
 
 // transparencyLog names the log by all 32 bytes of its id, in both members: clients
