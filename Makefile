@@ -29,6 +29,10 @@ serve: build ## Start the demo's ledger and leave it running
 test: ## The fast suite
 	go test ./...
 
+.PHONY: e2e-sigstore
+e2e-sigstore: ## Unmodified clients of Sigstore against a ledger, on loopback (installs them once, which takes minutes)
+	@testdata/e2e/sigstore.sh
+
 .PHONY: bench
 bench: ## Measure; docs/performance.md explains the output
 	go test -run '^$$' -bench . -benchmem ./... | tee bench.txt
