@@ -9,18 +9,25 @@ import (
 	"github.com/countersign-dev/countersign/api/tsa"
 )
 
-// timestamp answers RFC 3161 requests over HTTP (section 3.4). A request that the
-// authority does not grant gets a 200 and a response that says why, as clients of
-// timestamp authorities expect.
+// timestamp answers RFC 3161 requests over HTTP (section 3.4), and those in JSON of
+// Sigstore's clients. A request that the authority does not grant gets a 200 and a
+// response that says why, as clients of timestamp authorities expect.
 func (s *Server) timestamp(w http.ResponseWriter, r *http.Request) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/timestamp-query" {
-		s.failPlain(w, r, malformed("Content-Type must be application/timestamp-query (RFC 3161 section 3.4)"))
+	form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || form != "application/timestamp-query" && form != "application/json" {
+		s.failPlain(w, r, malformed("Content-Type must be application/timestamp-query (RFC 3161 section 3.4) or application/json"))
 		return
 	}
 	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, tsa.MaxRequest))
 	if err != nil {
 		s.failPlain(w, r, tooLarge("the request has more than %d bytes, or was cut off", tsa.MaxRequest))
 		return
+	}
+	if form == "application/json" {
+		if request, err = tsa.RequestFromJSON(request); err != nil {
+			s.failPlain(w, r, malformed("%v", err))
+			return
+		}
 	}
 	response, granted, err := s.config.Timestamps.Respond(request, s.config.Now())
 	if err != nil {

@@ -3,6 +3,8 @@ package api_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/pem"
 	"io"
 	"net/http"
@@ -67,7 +69,7 @@ func TestTimestampsForEverybody(t *testing.T) {
 		status      int
 	}{
 		"no request":         {timestampQuery, nil, http.StatusOK}, // refused in the response
-		"another type":       {"application/json", request, http.StatusBadRequest},
+		"another type":       {"text/plain", request, http.StatusBadRequest},
 		"no type":            {"", request, http.StatusBadRequest},
 		"more than is read":  {timestampQuery, make([]byte, tsa.MaxRequest+1), http.StatusRequestEntityTooLarge},
 		"what nobody parses": {timestampQuery, []byte("stamp this"), http.StatusOK},
@@ -81,6 +83,32 @@ func TestTimestampsForEverybody(t *testing.T) {
 	first, rest := pem.Decode(chain)
 	if status != http.StatusOK || first == nil || !bytes.Equal(first.Bytes, f.trust.Timestamps[0].Raw) || !bytes.Contains(rest, []byte("CERTIFICATE")) {
 		t.Errorf("the chain is answered with %d, %d bytes", status, len(chain))
+	}
+}
+
+// sigstore-js asks in JSON. Each refusal differs from the request that is granted in
+// one member.
+func TestTimestampsInJSON(t *testing.T) {
+	f := start(t, setup{})
+	sum := sha256.Sum256([]byte("mine"))
+	hash := base64.StdEncoding.EncodeToString(sum[:])
+	good := `{"artifactHash":"` + hash + `","hashAlgorithm":"sha256"}`
+	for _, request := range []string{good, strings.Replace(good, "}", `,"certificates":true,"nonce":7}`, 1)} {
+		status, response := f.ask("application/json", []byte(request))
+		ts, err := timestamp.ParseResponse(response)
+		if status != http.StatusOK || err != nil || !bytes.Equal(ts.HashedMessage, sum[:]) || !ts.Policy.Equal(tsa.PublicPolicy) {
+			t.Errorf("%s: %d %v", request, status, err)
+		} else if full := request != good; full != (len(ts.Certificates) == 1) || full != (ts.Nonce != nil && ts.Nonce.Int64() == 7) {
+			t.Errorf("%s: %d certificates, nonce %v", request, len(ts.Certificates), ts.Nonce)
+		}
+	}
+	for _, edit := range [][2]string{
+		{"sha256", "sha1"}, {"sha256", "sha512"}, {hash, hash[1:]}, {`{`, `{"artifactHash":"",`}, {"}", `,"tsaPolicyOID":"1.2.3"}`}, {"}", `,"nonce":-1}`}, {good, "[]"},
+	} {
+		request := strings.Replace(good, edit[0], edit[1], 1)
+		if status, response := f.ask("application/json", []byte(request)); status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", request, status, response)
+		}
 	}
 }
 
