@@ -132,6 +132,9 @@ artifact() {
   echo else > else.tar
 }
 
+# statement NAME: what is signed, each time another one.
+statement() { countersign attest release app.tar --repo app --name "$1" --from v1 --to main --print --key keys/builder.pem > statement.json; }
+
 TYPE=https://countersign.dev/release/v1
 # verified NAME BUNDLE KEY: by everybody, and each with a twin that is refused.
 verified() {
@@ -183,27 +186,36 @@ writable() {
 step_b() {
   chapter "B  cosign signs into the ledger, with a key"
   cosign import-key-pair --key keys/builder.pem --output-key-prefix builder > /dev/null 2>&1
-  countersign attest release app.tar --repo app --name v2-by-cosign --from v1 --to main --print --key keys/builder.pem > statement.json
+  statement v2-by-cosign
   says yes "cosign $COSIGN" "attest-blob with a key, no other flag" cosign attest-blob --key builder.key --statement statement.json --bundle keyed.json app.tar
   [ -s keyed.json ] || return 0
   verified "logged by cosign with a key" keyed.json keys/builder.pub
   says yes countersign "attach what cosign logged" countersign attach keyed.json
 }
 
-step_c() {
-  chapter "C  cosign signs into the ledger, with an identity"
-  curl -sf --cacert issuer.pem -X POST -o token "$ISSUER/token?email=keyless@example.com"
-  countersign attest release app.tar --repo app --name v2-keyless --from v1 --to main --print --key keys/builder.pem > statement.json
-  says yes "cosign $COSIGN, fulcio $FULCIO" "attest-blob with an identity token, no other flag" cosign attest-blob --identity-token token --statement statement.json --bundle keyless.json app.tar
-  [ -s keyless.json ] || return 0
+# vouched NAME BUNDLE: what was signed with an identity, by everybody.
+vouched() {
+  local name=$1 b=$2
   local who=(--certificate-identity keyless@example.com --certificate-oidc-issuer "$ISSUER" --insecure-ignore-sct --use-signed-timestamps)
-  says yes "cosign $COSIGN" "keyless: verify-blob-attestation" cosign verify-blob-attestation --bundle keyless.json "${who[@]}" --type "$TYPE" app.tar
-  says no "cosign $COSIGN" "keyless: another artifact" cosign verify-blob-attestation --bundle keyless.json "${who[@]}" --type "$TYPE" else.tar
-  says yes sigstore-go "keyless" sigstorego --identity keyless@example.com --issuer "$ISSUER" trusted_root.json keyless.json app.tar
-  says no sigstore-go "keyless: another identity" sigstorego --identity else@example.com --issuer "$ISSUER" trusted_root.json keyless.json app.tar
-  says yes sigstore-js "keyless" "$NODE" "$HERE/verify.cjs" trusted_root.json keyless.json app.tar keyless@example.com "$ISSUER"
-  says no sigstore-js "keyless: another identity" "$NODE" "$HERE/verify.cjs" trusted_root.json keyless.json app.tar else@example.com "$ISSUER"
-  says yes countersign "attach what cosign logged with an identity" countersign attach keyless.json
+  says yes "cosign $COSIGN" "$name: verify-blob-attestation" cosign verify-blob-attestation --bundle "$b" "${who[@]}" --type "$TYPE" app.tar
+  says no "cosign $COSIGN" "$name: another artifact" cosign verify-blob-attestation --bundle "$b" "${who[@]}" --type "$TYPE" else.tar
+  says yes sigstore-go "$name: verify" sigstorego --identity keyless@example.com --issuer "$ISSUER" trusted_root.json "$b" app.tar
+  says no sigstore-go "$name: another identity" sigstorego --identity else@example.com --issuer "$ISSUER" trusted_root.json "$b" app.tar
+  says yes sigstore-js "$name: verify" "$NODE" "$HERE/verify.cjs" trusted_root.json "$b" app.tar keyless@example.com "$ISSUER"
+  says no sigstore-js "$name: another identity" "$NODE" "$HERE/verify.cjs" trusted_root.json "$b" app.tar else@example.com "$ISSUER"
+  says yes countersign "$name: attach" countersign attach "$b"
+}
+
+step_c() {
+  chapter "C  cosign and sigstore-js sign into the ledger, with an identity"
+  curl -sf --cacert issuer.pem -X POST -o token "$ISSUER/token?email=keyless@example.com"
+  curl -sf -o signing_config.json "$COUNTERSIGN_SERVER/signing_config.v0.2.json"
+  statement v2-by-cosign-with-identity
+  says yes "cosign $COSIGN, fulcio $FULCIO" "attest-blob with an identity token, no other flag" cosign attest-blob --identity-token token --statement statement.json --bundle keyless.json app.tar
+  [ ! -s keyless.json ] || vouched "logged by cosign with an identity" keyless.json
+  statement v2-by-js-with-identity
+  says yes "sigstore-js" "sign with an identity token and the ledger's signing configuration" "$NODE" "$HERE/sign.cjs" signing_config.json statement.json token js.json
+  [ ! -s js.json ] || vouched "logged by sigstore-js with an identity" js.json
 }
 
 identities
