@@ -47,18 +47,25 @@ var authority = sync.OnceValues(func() (*tsa.Authority, error) {
 	return tsa.Parse(key, chain)
 })
 
-var logKey = sync.OnceValue(func() ed25519.PrivateKey {
+var logKey = sync.OnceValue(newLogKey)
+
+func newLogKey() ed25519.PrivateKey {
 	_, k, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		panic(err)
 	}
 	return k
-})
+}
 
 // NewLog returns an empty log whose clock stands at Start.
-func NewLog() *Log {
-	l := &Log{Clock: Start, tiles: make(map[[2]uint64][]byte), keys: make(map[string][]uint64), signer: tlog.NewSigner("log.example.com", logKey())}
-	tree, err := tlog.OpenTree(context.Background(), tlog.Checkpoint{Origin: "log.example.com", Root: tlog.EmptyRoot()}, 16, l.tile)
+func NewLog() *Log { return logOf(tlog.NewSigner("log.example.com", logKey())) }
+
+// newLog is another log than that of the story.
+func newLog(origin string) *Log { return logOf(tlog.NewSigner(origin, newLogKey())) }
+
+func logOf(signer *tlog.Signer) *Log {
+	l := &Log{Clock: Start, tiles: make(map[[2]uint64][]byte), keys: make(map[string][]uint64), signer: signer}
+	tree, err := tlog.OpenTree(context.Background(), tlog.Checkpoint{Origin: signer.Origin(), Root: tlog.EmptyRoot()}, 16, l.tile)
 	if err != nil {
 		panic(err)
 	}

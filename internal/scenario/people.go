@@ -48,8 +48,8 @@ type one struct {
 // cast is everybody that a story may name. Strangers are those who are not here.
 var cast = []one{
 	{section: "people", id: "alice", rest: "level: junior, teams: [core], emails: [alice@example.com], accounts: [{forge: example.com, id: \"1\", login: al}]", keys: []string{"alice", "alice/phone"}},
-	{section: "people", id: "bob", rest: "level: mid, teams: [core], emails: [bob@example.com], accounts: [{forge: example.com, id: \"2\", login: bo}]", keys: []string{"bob"}},
-	{section: "people", id: "carol", rest: "level: senior, teams: [core], emails: [carol@example.com]", keys: []string{"carol"}},
+	{section: "people", id: "bob", rest: "level: mid, teams: [core], emails: [bob@example.com], accounts: [{forge: example.com, id: \"2\", login: bo}], identities: [{issuer: \"https://accounts.example.com\", subject: bob@example.com, from: 2026-01-01T00:00:00Z}]", keys: []string{"bob"}},
+	{section: "people", id: "carol", rest: "level: senior, teams: [core], emails: [carol@example.com], identities: [{issuer: \"https://accounts.example.com\", subject: carol@example.com, from: 2026-01-01T00:00:00Z}]", keys: []string{"carol"}},
 	{section: "people", id: "frank", rest: "level: mid, teams: [web], emails: [frank@example.com]", keys: []string{"frank"}},
 	{section: "people", id: "dave", rest: "level: staff, teams: [core], emails: [dave@example.com]", keys: []string{"dave"}},
 	{section: "people", id: "erin", rest: "level: staff, teams: [core], emails: [erin@example.com]", keys: []string{"erin"}},
@@ -60,7 +60,7 @@ var cast = []one{
 	{section: "agents", id: "rover", rest: "emails: [rover@agents.example.com]", keys: []string{"rover"}},
 	{section: "services", id: "ci", rest: "may: [change, admission, authorship, risk, revocation]", keys: []string{"ci"}},
 	{section: "services", id: "ci2", rest: "may: [change, admission, authorship, risk]", keys: []string{"ci2"}},
-	{section: "services", id: "builder", rest: "may: [release, slsa-provenance, deployment]", keys: []string{"builder"}},
+	{section: "services", id: "builder", rest: "may: [release, slsa-provenance, deployment], identities: [{issuer: \"" + WorkflowIssuer + "\", subject: \"" + Workflow + "\", claims: {sourceRepositoryURI: \"" + workflowSource + "\"}, from: 2026-01-01T00:00:00Z}]", keys: []string{"builder"}},
 	{section: "services", id: "builder2", rest: "may: [release]", keys: []string{"builder2"}},
 	{section: "services", id: "both", rest: "may: [change, admission, release]", keys: []string{"both"}},
 	{section: "services", id: "gate", rest: "may: [deployment]", keys: []string{"gate"}},

@@ -56,6 +56,8 @@ func (t *teller) do(s *step) error {
 		return t.revoke(s)
 	case "allow":
 		return t.allow(s, now)
+	case "attach":
+		return t.attach(s)
 	case "noise":
 		return t.sign(s, s.opt("by", "stranger"), t.about(s.arg(0)), &attest.Foreign{PredicateType: "https://example.com/noise/v1", Raw: jsontext.Value("{}")})
 	}
@@ -96,7 +98,15 @@ func (t *teller) sign(s *step, who string, subjects []attest.Subject, p attest.P
 }
 
 func (t *teller) write(s *step, st *attest.Statement, key *attest.PrivateKey) error {
-	index, err := t.log.Append(st, key)
+	b, err := attest.Sign(st, key)
+	public := key.Public()
+	if err == nil && s.has("keyless") {
+		b, public, err = t.keyless(s, st)
+	}
+	if err != nil {
+		return err
+	}
+	index, err := t.send(s, st, b, public)
 	if s.name != "" {
 		t.names[s.name] = index
 		t.statements[s.name] = signed{st, key}

@@ -12,7 +12,9 @@
 //	ask                           may artifact "a" go to production?
 //
 // A step may have a name ("ok: approve bob h1") that later steps use, and options
-// ("approve bob h1 env=staging"). A line that starts with "-" is only told in the
+// ("approve bob h1 env=staging"). Whoever signs may do so with a certificate
+// (keyless=me), send the hash alone (hash=NAME, and later: attach NAME), or have it
+// imported from another log (foreign=known); see carry.go. A line that starts with "-" is only told in the
 // attack, one that starts with "+" only in its twin. Each statement is logged a
 // minute after the one before.
 package scenario
@@ -73,7 +75,7 @@ const domains = `domains:
 func Tell(s Story, twin Twin) (*Told, error) {
 	repositories.mu.Lock()
 	defer repositories.mu.Unlock()
-	t := &teller{log: NewLog(), names: make(map[string]uint64), auditor: make(map[string]string), baseline: "base", places: []string{"staging", "production"}, ask: step{}, statements: make(map[string]signed)}
+	t := &teller{log: NewLog(), names: make(map[string]uint64), auditor: make(map[string]string), baseline: "base", places: []string{"staging", "production"}, ask: step{}, statements: make(map[string]signed), parcels: make(map[string]parcel)}
 	steps, err := parse(s.Text, twin)
 	if err != nil {
 		return nil, err
@@ -161,6 +163,8 @@ type teller struct {
 	trust      *verify.Trust
 	verifier   *verify.Verifier
 	ask        step
+	parcels    map[string]parcel
+	foreign    *Log // that trust folders name; nil where the story needs none
 }
 
 type signed struct {
@@ -221,6 +225,11 @@ func (t *teller) enact(s Story, steps []step) error {
 		return err
 	}
 	t.trust.UnsafeSingleOwner = t.unsafe
+	if strings.Contains(s.Text, "keyless=") {
+		if err := t.trustOthers(); err != nil {
+			return err
+		}
+	}
 	if t.verifier, err = verify.New(verify.Config{Trust: t.trust, Roster: set.Roster, Workers: 1}); err != nil {
 		return err
 	}
