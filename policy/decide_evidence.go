@@ -109,6 +109,10 @@ func (j *judge) accept(e *verify.Evidence) (item, bool) {
 		j.ignore(it, verify.KeyTime, "", "%s or their key was not valid when it was logged, at %s", it.by.ID, stamp(e.Time()))
 		return it, false
 	}
+	if claim := verify.Unpinned(e.Identity(), it.key); claim != "" && j.on(checkSigner) {
+		j.ignore(it, verify.WrongScope, "", "its certificate does not say the %s that the roster pins for %s", claim, it.by.ID)
+		return it, false
+	}
 	if j.on(checkMay) && !may(it.by, typ) {
 		j.ignore(it, verify.WrongScope, "", "%s %s may not make statements of this type", it.by.Kind, it.by.ID)
 		return it, false
@@ -214,6 +218,9 @@ func (j *judge) listInputs() {
 		signer := "service"
 		if c.by != nil {
 			signer = c.by.ID
+		}
+		if by := c.VouchedBy(); by != "" {
+			j.d.Annex.Vouched = append(j.d.Annex.Vouched, Vouched{Index: c.Index(), By: by})
 		}
 		j.d.Core.Inputs[i] = Cited{Index: c.Index(), Type: c.Statement().Predicate.Type(), Digest: c.Digest().String(), Signer: signer, Role: clean(c.role)}
 	}

@@ -152,7 +152,16 @@ type Cited struct {
 // Annex explains: what was seen and ignored, and how strict the policy really is.
 type Annex struct {
 	Ignored []Ignored `json:"ignored"`
+	// Vouched are the inputs that another log than this one vouches for.
+	Vouched []Vouched `json:"vouched,omitempty"`
 	Posture Posture   `json:"posture"`
+}
+
+// Vouched is an input that was imported. The trust folder of whoever decides names
+// the log, so two may call it differently.
+type Vouched struct {
+	Index uint64 `json:"index"`
+	By    string `json:"by"`
 }
 
 // Ignored is an item that gave no credit.

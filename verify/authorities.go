@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -105,15 +107,25 @@ func (v *Verifier) checkCertificate(key *attest.PublicKey, signed time.Time) *Re
 	return refuse(UntrustedKey, "the certificate of %s is of no authority of the trust folder: %v", key.Identity().Subject, errors.Join(why...))
 }
 
-// checkClaims wants a certificate to say what the roster pins for the identity.
-func checkClaims(key *attest.PublicKey, k *roster.Key) *Refusal {
+// Unpinned names the first claim in which an identity is not as the roster pins it for
+// a key; empty where it is, and for keys of their own.
+func Unpinned(id *attest.Identity, k *roster.Key) (claim string) {
 	if k.Identity == nil {
-		return nil
+		return ""
 	}
-	for name, want := range k.Identity.Claims {
-		if got := key.Identity().Claims[name]; got != want {
-			return refuse(WrongScope, "the certificate says %s %.200q, and the roster wants %.200q", name, got, want)
+	for _, name := range slices.Sorted(maps.Keys(k.Identity.Claims)) {
+		if id == nil || id.Claims[name] != k.Identity.Claims[name] {
+			return name
 		}
 	}
-	return nil
+	return ""
+}
+
+// checkClaims wants a certificate to say what the roster pins for the identity.
+func checkClaims(key *attest.PublicKey, k *roster.Key) *Refusal {
+	name := Unpinned(key.Identity(), k)
+	if name == "" {
+		return nil
+	}
+	return refuse(WrongScope, "the certificate says %s %.200q, and the roster wants %.200q", name, key.Identity().Claims[name], k.Identity.Claims[name])
 }

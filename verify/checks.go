@@ -80,7 +80,7 @@ func (it *item) describe(r *Refusal) {
 func (it *item) evidence() *Evidence {
 	return &Evidence{
 		index: it.sealed.Index, leaf: it.place.leaf, digest: it.bundle.Digest(), statement: it.statement,
-		signer: roster.KeyID(it.key.ID()), time: it.time, facts: it.facts, vouched: it.vouched,
+		signer: roster.KeyID(it.key.ID()), time: it.time, facts: it.facts, identity: it.key.Identity(), vouched: it.vouched,
 	}
 }
 

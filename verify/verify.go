@@ -64,11 +64,16 @@ type Evidence struct {
 	signer    roster.KeyID
 	time      time.Time
 	facts     *gitfacts.Facts
+	identity  *attest.Identity
 	vouched   string
 }
 
 // Index is the entry's place in the log: the order that rules judge by.
 func (e *Evidence) Index() uint64 { return e.index }
+
+// Identity is whom the signer's certificate named; nil for a key of its own. The
+// caller must not change it.
+func (e *Evidence) Identity() *attest.Identity { return e.identity }
 
 // VouchedBy names the foreign log that vouches for the statement, as the trust folder
 // calls it; empty for what was logged here first.

@@ -24,6 +24,7 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	a.renderFailures(c)
 	a.renderAwaiting(c)
 	a.renderIgnored(d, verbose)
+	a.renderVouched(d)
 	a.renderPosture(d)
 }
 
@@ -200,6 +201,15 @@ func (a *app) renderIgnored(d *policy.Decision, verbose bool) {
 			break
 		}
 		a.printf("  #%d  %s  %s\n", x.Index, x.Kind, x.Why)
+	}
+}
+
+func (a *app) renderVouched(d *policy.Decision) {
+	for i, v := range d.Annex.Vouched {
+		if i == 0 {
+			a.printf("\nVouched for by another log:\n")
+		}
+		a.printf("  #%d  %s\n", v.Index, v.By)
 	}
 }
 

@@ -90,6 +90,9 @@ func people(change map[string]string) string {
 		if may, ok := strings.CutPrefix(change[p.id], "may="); ok {
 			rest = "may: [" + may + "]"
 		}
+		if source, ok := strings.CutPrefix(change[p.id], "source="); ok {
+			rest = strings.ReplaceAll(rest, workflowSource, source)
+		}
 		for _, field := range splitFields(rest) {
 			fmt.Fprintf(&b, "    %s\n", field)
 		}
