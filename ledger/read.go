@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sort"
@@ -105,8 +104,9 @@ func (l *Ledger) Tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), err)
 		}
-		b = binary.BigEndian.AppendUint16(b, uint16(len(r.Leaf)))
-		b = append(b, r.Leaf...)
+		if b, err = tlog.AppendEntry(b, r.Leaf); err != nil {
+			return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), err)
+		}
 	}
 	return b, nil
 }

@@ -31,6 +31,22 @@ type Tile struct {
 	Width int
 }
 
+// TileAt returns the tile of a tree of the given size at a level and index, as
+// wide as it is there: full, or the one at the right edge. Width is 0 where the
+// tree has no such tile. An entry bundle (EntriesLevel) is as wide as the tile of
+// its leaf hashes.
+func TileAt(size uint64, level int, index uint64) Tile {
+	have := size >> (TileHeight * max(level, 0)) // complete hashes at the level
+	t := Tile{Level: level, Index: index}
+	switch at := have / TileWidth; {
+	case index < at:
+		t.Width = TileWidth
+	case index == at:
+		t.Width = int(have % TileWidth)
+	}
+	return t
+}
+
 // TilePath spells a tile as C2SP tlog-tiles does, for example "tile/0/x001/067"
 // or, partial, "tile/1/004.p/8".
 func TilePath(t Tile) string {
