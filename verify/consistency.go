@@ -10,7 +10,17 @@ import (
 // cannot both be true. Keep both.
 type SplitView struct {
 	Remembered, Seen tlog.Checkpoint
-	Why              error
+	// Held is the root that the larger of the two trees has at the size of the
+	// smaller, where that was proven; otherwise zeros.
+	Held tlog.Hash
+	Why  error
+}
+
+// Proven reports whether the two checkpoints alone, or with a proof from the one
+// to Held, convince anybody who has the log's key. Otherwise only the log's own
+// proof failed, and whoever did not ask for it has to believe that it did.
+func (e *SplitView) Proven() bool {
+	return e.Remembered.Size == e.Seen.Size || e.Held != tlog.Hash{}
 }
 
 func (e *SplitView) Error() string {
@@ -45,12 +55,12 @@ func CheckConsistent(remembered, seen tlog.Checkpoint, proof []tlog.Hash) error 
 	case seen.Size < remembered.Size:
 		return &Rollback{remembered, seen}
 	case seen.Size == remembered.Size && seen.Root != remembered.Root:
-		return &SplitView{remembered, seen, tlog.ErrBadProof}
+		return &SplitView{Remembered: remembered, Seen: seen, Why: tlog.ErrBadProof}
 	case seen.Size == remembered.Size:
 		return nil
 	}
 	if err := tlog.VerifyConsistency(remembered, seen, proof); err != nil {
-		return &SplitView{remembered, seen, err}
+		return &SplitView{Remembered: remembered, Seen: seen, Why: err}
 	}
 	return nil
 }

@@ -62,11 +62,11 @@ func (a *app) logInclusion(ctx context.Context, arg string, size uint64, trustDi
 	if len(resp.Msg.Checkpoint) == 0 {
 		return refused("no checkpoint of size %d was signed, so nothing can be proven in it; leave --size out", resp.Msg.TreeSize)
 	}
-	p := &savedProof{Kind: inclusionProof, Index: index, Leaf: string(e.Leaf), Hashes: encodeHashes(resp.Msg.Hashes), Checkpoint: string(resp.Msg.Checkpoint)}
-	if err := p.save(out); err != nil {
+	p := &verify.SavedProof{Kind: verify.InclusionProof, Index: index, Leaf: string(e.Leaf), Hashes: encodeHashes(resp.Msg.Hashes), Checkpoint: string(resp.Msg.Checkpoint)}
+	if err := saveProof(p, out); err != nil {
 		return err
 	}
-	said, err := p.check(trust)
+	said, err := describeProof(trust, p)
 	if err != nil {
 		return lied("the ledger's proof does not hold: %v", err)
 	}
@@ -114,7 +114,7 @@ func (a *app) logConsistency(ctx context.Context, from, to, trustDir, out string
 	if err != nil {
 		return err
 	}
-	p := &savedProof{Kind: consistencyProof, From: string(oldNote), Checkpoint: string(seenNote)}
+	p := &verify.SavedProof{Kind: verify.ConsistencyProof, From: string(oldNote), Checkpoint: string(seenNote)}
 	if old.Size < seen.Size && old.Size > 0 {
 		call, cancel := a.within(ctx)
 		defer cancel()
@@ -124,13 +124,13 @@ func (a *app) logConsistency(ctx context.Context, from, to, trustDir, out string
 		}
 		p.Hashes = encodeHashes(resp.Msg.Hashes)
 	}
-	said, err := p.check(trust)
+	said, err := describeProof(trust, p)
 	var split *verify.SplitView
 	if errors.As(err, &split) {
 		if out == "" {
 			out = fmt.Sprintf("split-view-%d-%d.json", old.Size, seen.Size)
 		}
-		if saveErr := p.save(out); saveErr != nil {
+		if saveErr := saveProof(p, out); saveErr != nil {
 			return lied("SPLIT_VIEW: %v\nBoth checkpoints should be kept, and cannot be written: %v", err, saveErr)
 		}
 		return lied("SPLIT_VIEW: %v\nBoth checkpoints are kept in %s. Stop trusting this log, and show them to others who use it", err, out)
@@ -138,7 +138,7 @@ func (a *app) logConsistency(ctx context.Context, from, to, trustDir, out string
 	if err != nil {
 		return consistencyErr(err)
 	}
-	if err := p.save(out); err != nil {
+	if err := saveProof(p, out); err != nil {
 		return err
 	}
 	return a.sayProven(said, out)
@@ -198,14 +198,14 @@ func (a *app) sayProven(said, out string) error {
 	return nil
 }
 
-// save writes the proof; nothing when there is no path.
-func (p *savedProof) save(path string) error {
+// saveProof writes a proof; nothing when there is no path.
+func saveProof(p *verify.SavedProof, path string) error {
 	if path == "" {
 		return nil
 	}
-	text, err := p.marshal()
+	text, err := p.Marshal()
 	if err != nil {
-		return err
+		return broken("%v", err)
 	}
 	if err := os.WriteFile(path, text, 0o644); err != nil {
 		return wrong("--out: %v", err)

@@ -2,14 +2,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -76,7 +73,7 @@ func (a *app) logVerify(paths []string, trustDir string) error {
 // savedCode is 4 only for what the log itself signed and cannot both be true.
 func savedCode(err error) int {
 	var split *verify.SplitView
-	if errors.As(err, &split) && split.Remembered.Size == split.Seen.Size {
+	if errors.As(err, &split) && split.Proven() {
 		return exitLied
 	}
 	return exitNo
@@ -91,8 +88,8 @@ func checkSaved(trust *verify.Trust, text []byte) (string, error) {
 		}
 		return describeCheckpoint(cp), nil
 	}
-	if p, err := parseSavedProof(text); err == nil {
-		return p.check(trust)
+	if p, err := verify.ParseSavedProof(text); err == nil {
+		return describeProof(trust, p)
 	}
 	b, err := attest.ParseBundle(text)
 	if err != nil {
@@ -168,70 +165,14 @@ func receiptAt(trust *verify.Trust, b *attest.Bundle, index uint64) (*receipt, e
 	return held, nil
 }
 
-// A savedProof is a proof in a file: of an entry in a checkpoint, or that one
-// checkpoint's log is the beginning of another's.
-type savedProof struct {
-	Kind       string   `json:"countersignProof"` // inclusion or consistency
-	Index      uint64   `json:"index,omitzero"`
-	Leaf       string   `json:"leaf,omitzero"` // the canonical log entry, as text
-	From       string   `json:"from,omitzero"` // the earlier signed checkpoint
-	Hashes     []string `json:"hashes"`        // standard base64
-	Checkpoint string   `json:"checkpoint"`    // signed
-}
-
-const (
-	inclusionProof   = "inclusion"
-	consistencyProof = "consistency"
-)
-
-func (p *savedProof) marshal() ([]byte, error) {
-	text, err := json.Marshal(p, jsontext.WithIndent("  "), json.FormatNilSliceAsNull(false))
-	if err != nil {
-		return nil, broken("%v", err)
-	}
-	return append(text, '\n'), nil
-}
-
-func parseSavedProof(text []byte) (*savedProof, error) {
-	var p savedProof
-	if err := json.Unmarshal(text, &p, json.RejectUnknownMembers(true)); err != nil {
-		return nil, err
-	}
+// describeProof checks a saved proof and says what it proves.
+func describeProof(trust *verify.Trust, p *verify.SavedProof) (string, error) {
+	c, err := p.Check(trust.Log)
 	switch {
-	case p.Kind == inclusionProof && p.From == "":
-	case p.Kind == consistencyProof && p.Index == 0 && p.Leaf == "":
-	default:
-		return nil, fmt.Errorf("%.40q is no kind of proof, or one with members of the other kind", p.Kind)
+	case err != nil:
+		return "", err
+	case c.From != nil:
+		return fmt.Sprintf("%s is the beginning of %s", describeCheckpoint(*c.From), describeCheckpoint(c.Checkpoint)), nil
 	}
-	return &p, nil
-}
-
-// check proves it again from its own bytes and the log's key.
-func (p *savedProof) check(trust *verify.Trust) (string, error) {
-	hashes := make([]tlog.Hash, len(p.Hashes))
-	for i, s := range p.Hashes {
-		h, err := base64.StdEncoding.Strict().DecodeString(s)
-		if err != nil || len(h) != tlog.HashSize {
-			return "", fmt.Errorf("BAD_PROOF: hash %d is not 32 bytes in base64", i)
-		}
-		hashes[i] = tlog.Hash(h)
-	}
-	cp, err := trust.Log.Open([]byte(p.Checkpoint))
-	if err != nil {
-		return "", fmt.Errorf("BAD_CHECKPOINT: %w", err)
-	}
-	if p.Kind == inclusionProof {
-		if err := tlog.VerifyInclusion(tlog.LeafHash([]byte(p.Leaf)), p.Index, hashes, cp); err != nil {
-			return "", fmt.Errorf("BAD_PROOF: %w", err)
-		}
-		return fmt.Sprintf("entry %d is in %s", p.Index, describeCheckpoint(cp)), nil
-	}
-	from, err := trust.Log.Open([]byte(p.From))
-	if err != nil {
-		return "", fmt.Errorf("BAD_CHECKPOINT: the earlier one: %w", err)
-	}
-	if err := verify.CheckConsistent(from, cp, hashes); err != nil {
-		return "", fmt.Errorf("BAD_PROOF: %w", err)
-	}
-	return fmt.Sprintf("%s is the beginning of %s", describeCheckpoint(from), describeCheckpoint(cp)), nil
+	return fmt.Sprintf("entry %d is in %s", p.Index, describeCheckpoint(c.Checkpoint)), nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/verify"
 )
 
 // saved makes one file of each kind that log verify takes.
@@ -29,13 +30,11 @@ func saved(t *testing.T) (n *notary, files map[string]string) {
 	}
 	_, note := n.checkpoint(n.leaves)
 	_, old := n.checkpoint(n.leaves[:2])
-	inclusion := &savedProof{Kind: inclusionProof, Index: 2, Leaf: string(last.Leaf), Checkpoint: string(note)}
-	for _, h := range last.Receipt.Proof {
-		inclusion.Hashes = append(inclusion.Hashes, encodeHashes([][]byte{h[:]})...)
-	}
-	consistency := &savedProof{Kind: consistencyProof, From: string(old), Checkpoint: string(note)}
+	inclusion := &verify.SavedProof{Kind: verify.InclusionProof, Index: 2, Leaf: string(last.Leaf), Checkpoint: string(note)}
+	inclusion.Hashes = verify.EncodeHashes(last.Receipt.Proof)
+	consistency := &verify.SavedProof{Kind: verify.ConsistencyProof, From: string(old), Checkpoint: string(note)}
 	third := tlog.LeafHash(last.Leaf)
-	consistency.Hashes = encodeHashes([][]byte{third[:]})
+	consistency.Hashes = verify.EncodeHashes([]tlog.Hash{third})
 	files = map[string]string{
 		"receipt": n.file("receipt.json", text), "checkpoint": n.file("checkpoint.txt", note),
 		"inclusion": n.file("inclusion.json", marshalProof(t, inclusion)), "consistency": n.file("consistency.json", marshalProof(t, consistency)),
@@ -43,9 +42,9 @@ func saved(t *testing.T) (n *notary, files map[string]string) {
 	return n, files
 }
 
-func marshalProof(t *testing.T, p *savedProof) []byte {
+func marshalProof(t *testing.T, p *verify.SavedProof) []byte {
 	t.Helper()
-	text, err := p.marshal()
+	text, err := p.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +94,7 @@ func TestTwoTruthsOfOneSizeAreALie(t *testing.T) {
 	n, _ := saved(t)
 	_, one := n.checkpoint(n.leaves)
 	_, two := n.checkpoint(append([]tlog.Hash{{1}}, n.leaves[1:]...))
-	path := n.file("split.json", marshalProof(t, &savedProof{Kind: consistencyProof, From: string(one), Checkpoint: string(two)}))
+	path := n.file("split.json", marshalProof(t, &verify.SavedProof{Kind: verify.ConsistencyProof, From: string(one), Checkpoint: string(two)}))
 	c := &client{t: t}
 	c.want(exitLied, "log", "verify", path, "--trust", n.dir)
 }
