@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"policy/strictyaml":   {},
 	"policy/roster":       {"policy/strictyaml"},
 	"verify":              {"+attest", "policy/roster", "policy/strictyaml", "ledger/tlog"},
+	"verify/follow":       {"attest", "verify", "ledger/tlog"},
 	"verify/sigstoreroot": {"verify", "ledger/tlog", "policy/roster", "policy/strictyaml"},
 	"policy":              {"+attest", "verify", "policy/roster", "policy/strictyaml", "ledger/tlog"},
 	"api":                 {"+attest", "+verify", "+policy", "ledger", "ledger/tlog", "+proto/gen", "+api"},
