@@ -328,7 +328,7 @@ func TestDamagedTilesAreFetchedAgain(t *testing.T) {
 	damage("0/000")
 	s.show(s.tree, 310, nil)
 	r.step(300, 310)
-	damage("0/001.p")
+	damage("1/000.p") // which the next step needs as it is
 	s.show(s.tree, 311, nil)
 	r.step(310, 311)
 }
