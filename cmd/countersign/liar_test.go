@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	neturl "net/url"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -38,6 +40,11 @@ func cmdLiar(ts *testscript.TestScript, _ bool, args []string) {
 	mux := http.NewServeMux()
 	mux.Handle(countersignv1connect.NewLedgerServiceHandler(lyingLedger{x}))
 	mux.Handle(countersignv1connect.NewVerifierServiceHandler(lyingVerifier{x}))
+	honest, err := neturl.Parse(url)
+	ts.Check(err)
+	tiles := httputil.NewSingleHostReverseProxy(honest)
+	mux.Handle("/checkpoint", tiles)
+	mux.Handle("/tile/", tiles)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch x.lie {
 		case "html":
@@ -70,6 +77,9 @@ func (l lyingLedger) Append(ctx context.Context, r *connect.Request[countersignv
 
 func (l lyingLedger) Entry(ctx context.Context, r *connect.Request[countersignv1.EntryRequest]) (*connect.Response[countersignv1.EntryResponse], error) {
 	index := r.Msg.GetIndex()
+	if l.lie == "mute" {
+		return nil, connect.NewError(connect.CodeUnavailable, nil)
+	}
 	if l.lie == "entry" {
 		index++
 	}

@@ -23,7 +23,7 @@ func newLog(a *app) *cobra.Command {
 log's key in the --trust folder; without one, checkpoint, entry, search and watch show
 what the ledger says. "log verify" needs no ledger at all.`,
 	}
-	c.AddCommand(newLogCheckpoint(a), newLogEntry(a), newLogInclusion(a), newLogConsistency(a), newLogVerify(a), newLogSearch(a), newLogWatch(a))
+	c.AddCommand(newLogCheckpoint(a), newLogEntry(a), newLogInclusion(a), newLogProve(a), newLogConsistency(a), newLogVerify(a), newLogSearch(a), newLogWatch(a))
 	return c
 }
 

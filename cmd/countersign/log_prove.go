@@ -53,16 +53,11 @@ func (a *app) logInclusion(ctx context.Context, arg string, size uint64, trustDi
 	if err != nil {
 		return err
 	}
-	call, cancel := a.within(ctx)
-	defer cancel()
-	resp, err := l.Inclusion(call, connect.NewRequest(&countersignv1.InclusionRequest{Index: index, TreeSize: size}))
+	resp, err := a.inclusion(ctx, l, index, size)
 	if err != nil {
 		return err
 	}
-	if len(resp.Msg.Checkpoint) == 0 {
-		return refused("no checkpoint of size %d was signed, so nothing can be proven in it; leave --size out", resp.Msg.TreeSize)
-	}
-	p := &verify.SavedProof{Kind: verify.InclusionProof, Index: index, Leaf: string(e.Leaf), Hashes: encodeHashes(resp.Msg.Hashes), Checkpoint: string(resp.Msg.Checkpoint)}
+	p := &verify.SavedProof{Kind: verify.InclusionProof, Index: index, Leaf: string(e.Leaf), Hashes: encodeHashes(resp.Hashes), Checkpoint: string(resp.Checkpoint)}
 	if err := saveProof(p, out); err != nil {
 		return err
 	}
@@ -71,6 +66,20 @@ func (a *app) logInclusion(ctx context.Context, arg string, size uint64, trustDi
 		return lied("the ledger's proof does not hold: %v", err)
 	}
 	return a.sayProven(said, out)
+}
+
+// inclusion asks for a proof, unchecked, with the checkpoint that it leads to.
+func (a *app) inclusion(ctx context.Context, l *ledger, index, size uint64) (*countersignv1.InclusionResponse, error) {
+	call, cancel := a.within(ctx)
+	defer cancel()
+	resp, err := l.Inclusion(call, connect.NewRequest(&countersignv1.InclusionRequest{Index: index, TreeSize: size}))
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Msg.Checkpoint) == 0 {
+		return nil, refused("no checkpoint of size %d was signed, so nothing can be proven in it; leave --size out", resp.Msg.TreeSize)
+	}
+	return resp.Msg, nil
 }
 
 func newLogConsistency(a *app) *cobra.Command {

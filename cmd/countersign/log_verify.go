@@ -16,22 +16,33 @@ import (
 
 func newLogVerify(a *app) *cobra.Command {
 	var trust string
+	var of provenEntry
 	c := &cobra.Command{
 		Use:   "verify FILE… --trust DIR",
 		Short: "Check saved checkpoints, proofs and receipts, offline",
 		Long: `Check files that were saved before, without asking any ledger: signed checkpoints,
 proofs of inclusion and consistency, and bundles with receipts. Only the keys of the
-trust folder are believed. Exit 1 when one does not hold.`,
-		Example: `  countersign log verify checkpoint.txt inclusion-57.json consistency.json entry-57.json --trust trust`,
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.logVerify(args, trust) },
+trust folder are believed. Exit 1 when one does not hold, 4 when one proves that the
+log contradicts itself.
+
+A tlog-proof (https://c2sp.org/tlog-proof) does not hold the entry that it is about:
+give that as --leaf or --bundle, unless "log prove --with-leaf" put it inside.`,
+		Example: `  countersign log verify checkpoint.txt inclusion-57.json consistency.json entry-57.json --trust trust
+  countersign log verify 57.tlog-proof --bundle entry-57.json --trust trust`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.logVerify(args, trust, of) },
 	}
 	trustFlag(c, &trust)
+	of.flags(c)
 	return c
 }
 
-func (a *app) logVerify(paths []string, trustDir string) error {
+func (a *app) logVerify(paths []string, trustDir string, of provenEntry) error {
 	trust, err := needTrust(trustDir)
+	if err != nil {
+		return err
+	}
+	leaf, err := of.read()
 	if err != nil {
 		return err
 	}
@@ -47,7 +58,11 @@ func (a *app) logVerify(paths []string, trustDir string) error {
 		if err != nil {
 			return err
 		}
-		said, err := checkSaved(trust, text)
+		said, err := checkSaved(trust, text, leaf)
+		var misuse *exitError
+		if errors.As(err, &misuse) {
+			return err
+		}
 		r := result{File: path, Said: said}
 		if err != nil {
 			r.Why = err.Error()
@@ -80,7 +95,11 @@ func savedCode(err error) int {
 }
 
 // checkSaved tells by its form what a file is, and checks it.
-func checkSaved(trust *verify.Trust, text []byte) (string, error) {
+// leaf is the entry that a tlog-proof is about; nil where none was given.
+func checkSaved(trust *verify.Trust, text, leaf []byte) (string, error) {
+	if tlog.IsTextProof(text) {
+		return checkTextProof(trust, text, leaf)
+	}
 	if !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) {
 		cp, err := trust.Log.Open(text)
 		if err != nil {
@@ -124,22 +143,11 @@ func checkReceipt(trust *verify.Trust, b *attest.Bundle) (*receipt, error) {
 	if b.Receipt == nil {
 		return nil, errors.New("NOT_LOGGED: the bundle has no receipt")
 	}
-	parts, err := attest.ParseLeaf(b.Leaf)
+	key, err := loggedKey(b)
 	if err != nil {
-		return nil, fmt.Errorf("MALFORMED: %w", err)
+		return nil, err
 	}
-	key, err := parts.Key()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", attest.FaultOf(err), err)
-	}
-	if err := key.Verify(b.PAE(), b.Signature); err != nil {
-		return nil, fmt.Errorf("BAD_SIGNATURE: %w by the key of the log entry", err)
-	}
-	leaf := attest.Leaf(b, key)
-	if !bytes.Equal(leaf, b.Leaf) {
-		return nil, errors.New("NOT_LOGGED: the log entry is another bundle's")
-	}
-	cp, err := tlog.VerifyReceipt(trust.Log, tlog.LeafHash(leaf), b.Receipt)
+	cp, err := tlog.VerifyReceipt(trust.Log, tlog.LeafHash(b.Leaf), b.Receipt)
 	switch {
 	case errors.Is(err, tlog.ErrBadCheckpoint):
 		return nil, fmt.Errorf("BAD_CHECKPOINT: %w", err)
@@ -151,6 +159,26 @@ func checkReceipt(trust *verify.Trust, b *attest.Bundle) (*receipt, error) {
 		return nil, fmt.Errorf("TIME_UNTRUSTED: %w", err)
 	}
 	return &receipt{checkpoint: cp, at: at, key: key}, nil
+}
+
+// loggedKey holds a bundle against the log entry that came with it, and returns the
+// key that signed both.
+func loggedKey(b *attest.Bundle) (*attest.PublicKey, error) {
+	parts, err := attest.ParseLeaf(b.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("MALFORMED: %w", err)
+	}
+	key, err := parts.Key()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", attest.FaultOf(err), err)
+	}
+	if err := key.Verify(b.PAE(), b.Signature); err != nil {
+		return nil, fmt.Errorf("BAD_SIGNATURE: %w by the key of the log entry", err)
+	}
+	if !bytes.Equal(attest.Leaf(b, key), b.Leaf) {
+		return nil, errors.New("NOT_LOGGED: the log entry is another bundle's")
+	}
+	return key, nil
 }
 
 // receiptAt checks the receipt of an entry that the ledger gave for an index.

@@ -76,14 +76,14 @@ func TestFlippedByteIsCaught(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		said, err := checkSaved(n.trust, good)
+		said, err := checkSaved(n.trust, good, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range good {
 			bad := append([]byte(nil), good...)
 			bad[i] ^= 1
-			if got, err := checkSaved(n.trust, bad); err == nil && (got != said || name != "receipt" && bad[i] > ' ') {
+			if got, err := checkSaved(n.trust, bad, nil); err == nil && (got != said || name != "receipt" && bad[i] > ' ') {
 				t.Errorf("%s with byte %d flipped (%q) holds: %s", name, i, bad[max(0, i-20):min(len(bad), i+20)], got)
 			}
 		}

@@ -25,7 +25,8 @@ const (
 	evidenceFolder = "evidence"
 )
 
-const maxPurpose = 4 << 10 // bytes
+// MaxPurpose is the longest purpose of a state folder, in bytes.
+const MaxPurpose = 64 << 10
 
 // A State is a follower's memory: the last checkpoint whose whole log it has
 // verified, the tiles that led to it, and what it holds against the log. One
@@ -71,7 +72,7 @@ func (s *State) Close() error { return s.lock.Close() }
 // claim writes the purpose into a new folder, and compares it in another.
 func (s *State) claim(purpose string) error {
 	want := "countersign follow v1\n" + purpose + "\n"
-	got, err := readLimited(filepath.Join(s.dir, purposeFile), maxPurpose)
+	got, err := readLimited(filepath.Join(s.dir, purposeFile), MaxPurpose+64)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := s.Remembered(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -42,7 +42,7 @@ type Watch struct {
 func (w Watch) Match(p attest.LeafParts) string {
 	s := signerOf(p)
 	for _, id := range w.Keys {
-		if id == s.key {
+		if id == s.key && id != (attest.KeyID{}) {
 			return "key " + id.String()
 		}
 	}
@@ -57,8 +57,8 @@ func (w Watch) Match(p attest.LeafParts) string {
 	return ""
 }
 
-// signer is whom a leaf names: a key, and the certificate that vouches for it
-// where the leaf has one, in DER.
+// signer is whom a leaf names: the id of a key or an identity (zeros where it has
+// none that we accept), and the certificate where the leaf has one, in DER.
 type signer struct {
 	key         attest.KeyID
 	certificate []byte
@@ -66,7 +66,14 @@ type signer struct {
 
 // signerOf is the one place that knows what kinds of signers a leaf may name.
 func signerOf(p attest.LeafParts) signer {
-	return signer{key: attest.KeyID(attest.DigestOf(p.SPKI))}
+	if p.Certificate == nil {
+		return signer{key: attest.KeyID(attest.DigestOf(p.SPKI))}
+	}
+	s := signer{certificate: p.Certificate}
+	if k, err := p.Key(); err == nil {
+		s.key = k.ID()
+	}
+	return s
 }
 
 // in reports whether a certificate is the identity's. All of its names count, not
