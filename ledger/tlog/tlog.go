@@ -4,6 +4,7 @@
 // auditor run exactly the same code.
 //
 // Specifications: RFC 6962 section 2.1 (hashes and proofs), C2SP tlog-tiles,
+// tlog-cosignature, tlog-policy,
 // C2SP tlog-checkpoint and C2SP signed-note.
 package tlog
 

@@ -127,12 +127,11 @@ func (v *Verifier) open(msg []byte) (Checkpoint, error) {
 func (v *Verifier) checkLines(lines string) error {
 	own := 0
 	for line := range strings.Lines(lines) {
-		name, b64, _ := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "— "), " ")
-		sig, err := base64.StdEncoding.Strict().DecodeString(b64)
-		if err != nil || len(sig) < 5 || base64.StdEncoding.EncodeToString(sig) != b64 {
-			return fmt.Errorf("signature line of %.80q is not in canonical base64", name)
+		s, err := parseSignatureLine(line)
+		if err != nil {
+			return err
 		}
-		if name == v.origin && binary.BigEndian.Uint32(sig) == keyHash(v.id) {
+		if s.name == v.origin && s.keyID() == keyHash(v.id) {
 			own++
 		}
 	}
