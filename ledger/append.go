@@ -35,14 +35,14 @@ type Appended struct {
 	Receipt *tlog.Receipt
 }
 
-// Append puts entries into the log and returns when they are durable, one answer
-// for each, in order. All of one call that are new are committed together, in
+// Append puts entries into the log and returns when they are durable and, where a
+// quorum of witnesses is wanted, cosigned: one answer for each, in order. All of one call that are new are committed together, in
 // order, or not at all.
 //
 // ErrInvalid and ErrTooLarge blame the entries; ErrOverloaded (at once) and
-// ErrReadOnly mean that nothing was stored. After ErrClosed, or when the context
-// ends first, the entries may have been stored or may still be: append them
-// again and, if so, they are duplicates. The entries must not be changed after
+// ErrReadOnly mean that nothing was stored. After ErrClosed and ErrWitnessQuorum, or
+// when the context ends first, the entries may have been stored or may still be:
+// append them again and, if so, they are duplicates. The entries must not be changed after
 // the call, even when it fails.
 func (l *Ledger) Append(ctx context.Context, entries []Entry) ([]Appended, error) {
 	if len(entries) == 0 {
@@ -63,7 +63,11 @@ func (l *Ledger) Append(ctx context.Context, entries []Entry) ([]Appended, error
 	if c.err != nil {
 		return nil, fmt.Errorf("append: %w", c.err)
 	}
-	return l.answers(ctx, c)
+	head, err := l.published(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("append: %w", err)
+	}
+	return l.answers(ctx, c, head)
 }
 
 func (l *Ledger) newCall(entries []Entry) (*call, error) {
@@ -113,6 +117,9 @@ func entrySize(e *Entry) int {
 // submit reserves room, asks the store for duplicates here, where it does not
 // hold up the sequencer, and queues the call.
 func (l *Ledger) submit(ctx context.Context, c *call) error {
+	if err := l.mayCommit(); err != nil {
+		return err
+	}
 	if err := l.pool.reserve(c); err != nil {
 		return err
 	}
@@ -145,7 +152,7 @@ func (l *Ledger) findKnown(ctx context.Context, c *call) (all bool, err error) {
 }
 
 // answers builds and checks the receipts of a call that was finished well.
-func (l *Ledger) answers(ctx context.Context, c *call) ([]Appended, error) {
+func (l *Ledger) answers(ctx context.Context, c *call, head *Head) ([]Appended, error) {
 	out := make([]Appended, len(c.items))
 	for i := range c.items {
 		it, a := &c.items[i], &out[i]
@@ -159,7 +166,7 @@ func (l *Ledger) answers(ctx context.Context, c *call) ([]Appended, error) {
 			}
 		}
 		var err error
-		if a.Receipt, err = l.receipt(ctx, it.leaf, &a.Record, c.head); err != nil {
+		if a.Receipt, err = l.receipt(ctx, it.leaf, &a.Record, head); err != nil {
 			return nil, fmt.Errorf("append: %w", err)
 		}
 	}
@@ -180,9 +187,9 @@ func (l *Ledger) Receipt(ctx context.Context, index uint64) (*tlog.Receipt, erro
 // receipt makes a receipt, and refuses to let one out that a verifier would not
 // accept: that is ErrCorrupt.
 func (l *Ledger) receipt(ctx context.Context, leaf tlog.Hash, r *Record, head *Head) (*tlog.Receipt, error) {
-	path, err := l.Inclusion(ctx, r.Index, head.Size)
+	path, err := l.tree.Inclusion(ctx, r.Index, head.Size)
 	if err != nil {
-		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, err)
+		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, l.readError(err))
 	}
 	receipt := &tlog.Receipt{
 		LogID: l.verifier.LogID(), Index: r.Index,

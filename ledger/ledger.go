@@ -35,6 +35,8 @@ type Config struct {
 	Signer  *tlog.Signer // of the log that the store holds
 	Stamper Stamper
 	Now     func() time.Time
+	// Witnessing has checkpoints cosigned; nil asks nobody.
+	Witnessing *Witnessing
 
 	BatchEntries int // most entries of one commit, and of one Append; 1,024
 	BatchBytes   int // most bytes of one commit, and of one Append; 16 MiB
@@ -73,17 +75,20 @@ func (c Config) withDefaults() (Config, error) {
 // A Ledger is an open log. Run must run for Append to return; the reading
 // methods work without it. All methods are safe for concurrent use.
 type Ledger struct {
-	config   Config
-	store    Store
-	verifier *tlog.Verifier
-	tree     *tlog.Tree
-	pool     *pool
-	running  atomic.Bool
+	config     Config
+	store      Store
+	verifier   *tlog.Verifier
+	tree       *tlog.Tree
+	pool       *pool
+	witnessing *Witnessing   // nil without witnesses
+	committing chan struct{} // holds one token when the publisher has something to look at
+	running    atomic.Bool
 
-	mu    sync.Mutex    // guards what follows
-	head  *Head         // what the last successful commit signed
-	grown chan struct{} // closed when head is replaced, or the ledger ends
-	ended error         // why the sequencer ended; wraps ErrClosed
+	mu        sync.Mutex    // guards what follows
+	committed *Head         // what the last successful commit signed
+	head      *Head         // published: what everybody may see; the same, but for the quorum of witnesses
+	grown     chan struct{} // closed when head is replaced, or the ledger ends
+	ended     error         // why the sequencer ended; wraps ErrClosed
 }
 
 // New opens the ledger that the store holds: its head must be signed by the
@@ -94,7 +99,10 @@ func New(ctx context.Context, c Config) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{config: c, store: c.Store, verifier: c.Signer.Verifier(), grown: make(chan struct{})}
+	l := &Ledger{config: c, store: c.Store, verifier: c.Signer.Verifier(), grown: make(chan struct{}), committing: make(chan struct{}, 1)}
+	if l.witnessing, err = c.Witnessing.withDefaults(l.verifier); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
 	l.pool = newPool(c.PoolEntries, c.PoolBytes)
 	head := c.Store.Head()
 	cp, err := l.verifier.Open(head.Note)
@@ -104,10 +112,15 @@ func New(ctx context.Context, c Config) (*Ledger, error) {
 	if cp != head.Checkpoint {
 		return nil, fmt.Errorf("open ledger: %w: head of %d entries has a note of %d", ErrCorrupt, head.Size, cp.Size)
 	}
-	l.head = &head
+	l.committed, l.head = &head, &head
 	l.tree, err = tlog.OpenTree(ctx, cp, c.Tiles, c.Store.Tile)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", asCorrupt(err))
+	}
+	if l.quorum() {
+		if l.head, err = l.lastPublished(ctx); err != nil {
+			return nil, fmt.Errorf("open ledger: %w", err)
+		}
 	}
 	return l, nil
 }
@@ -138,7 +151,8 @@ func asCorrupt(err error) error {
 // Verifier returns the verifier of the log's checkpoints.
 func (l *Ledger) Verifier() *tlog.Verifier { return l.verifier }
 
-// Head returns the last checkpoint whose entries are durable.
+// Head returns the last checkpoint that is published: its entries are durable and,
+// where a quorum of witnesses is wanted, its note has their cosignatures.
 func (l *Ledger) Head() Head { return *l.currentHead() }
 
 // HeadNow returns Head with a token that is minted now: in a log where nothing
@@ -164,6 +178,12 @@ func (l *Ledger) currentHead() *Head {
 	return l.head
 }
 
+func (l *Ledger) committedHead() *Head {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.committed
+}
+
 // Wait returns nil when the log holds more than size entries, an error that
 // wraps the context's when that is done first, and ErrClosed when the ledger ended.
 func (l *Ledger) Wait(ctx context.Context, size uint64) error {
@@ -185,10 +205,34 @@ func (l *Ledger) Wait(ctx context.Context, size uint64) error {
 	}
 }
 
-// publish shows a head whose commit succeeded.
+// commit takes note of a head whose commit succeeded, and shows it unless
+// witnesses have to cosign it first.
+func (l *Ledger) commit(head *Head) {
+	l.mu.Lock()
+	l.committed = head
+	if !l.quorum() {
+		l.show(head)
+	}
+	l.mu.Unlock()
+	if l.witnessing != nil {
+		select {
+		case l.committing <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// publish shows a head with cosignatures, unless there is a larger one.
 func (l *Ledger) publish(head *Head) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if head.Size >= l.head.Size {
+		l.show(head)
+	}
+}
+
+// show replaces the published head. The caller holds mu.
+func (l *Ledger) show(head *Head) {
 	l.head = head
 	close(l.grown)
 	l.grown = make(chan struct{})

@@ -66,6 +66,9 @@ func (l *Ledger) Checkpoint(ctx context.Context, size uint64) (Head, error) {
 // which any size up to Head's may be; otherwise ErrNotFound. The nodes were
 // checked against a root that the log signed.
 func (l *Ledger) Inclusion(ctx context.Context, index, size uint64) ([]tlog.Hash, error) {
+	if err := l.shown(size); err != nil {
+		return nil, err
+	}
 	path, err := l.tree.Inclusion(ctx, index, size)
 	return path, l.readError(err)
 }
@@ -74,8 +77,22 @@ func (l *Ledger) Inclusion(ctx context.Context, index, size uint64) ([]tlog.Hash
 // size to, any sizes up to Head's with from ≤ to; otherwise ErrNotFound. It is
 // checked as Inclusion is.
 func (l *Ledger) Consistency(ctx context.Context, from, to uint64) ([]tlog.Hash, error) {
+	if err := l.shown(to); err != nil {
+		return nil, err
+	}
 	path, err := l.tree.Consistency(ctx, from, to)
 	return path, l.readError(err)
+}
+
+// shown refuses a size that the tree may have already, and no published head covers.
+func (l *Ledger) shown(size uint64) error {
+	if !l.quorum() {
+		return nil
+	}
+	if now := l.currentHead().Size; size > now {
+		return fmt.Errorf("size %d of %d: %w", size, now, ErrNotFound)
+	}
+	return nil
 }
 
 func (l *Ledger) readError(err error) error {
@@ -85,11 +102,24 @@ func (l *Ledger) readError(err error) error {
 	return asCorrupt(err)
 }
 
+// lastOf returns how many entries a log has at least that has the tile.
+func lastOf(t tlog.Tile) uint64 {
+	shift := tlog.TileHeight * max(t.Level, 0)
+	n := t.Index*tlog.TileWidth + uint64(max(t.Width, 0))
+	if t.Index > tlog.MaxSize/tlog.TileWidth || t.Level > tlog.MaxTileLevel || n > tlog.MaxSize>>shift {
+		return tlog.MaxSize
+	}
+	return n << shift
+}
+
 // Tile returns exactly the hashes that a tile's name asks for, checked as those
 // of proofs are; or, of an entry bundle, the entries, each after its length as two
 // big-endian bytes (C2SP tlog-tiles). ErrNotFound while the log has fewer. The
 // caller must not change the bytes.
 func (l *Ledger) Tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
+	if err := l.shown(lastOf(t)); err != nil {
+		return nil, fmt.Errorf("%s: %w", tlog.TilePath(t), err)
+	}
 	if t.Level != tlog.EntriesLevel {
 		b, err := l.tree.Tile(ctx, t)
 		return b, l.readError(err)

@@ -26,9 +26,11 @@ func (l *Ledger) Run(ctx context.Context) error {
 	if !l.running.CompareAndSwap(false, true) {
 		return errors.New("ledger was run before")
 	}
-	head := l.currentHead()
+	head := l.committedHead()
 	s := &sequencer{l: l, stamps: startStamping(l.config.Stamper, l.config.Stampers), recent: newRecent(head.Size), time: head.Time}
 	defer s.stamps.stop()
+	stopPublisher := l.startPublisher(ctx)
+	defer stopPublisher(0)
 	for {
 		stopped := l.pool.wait(ctx)
 		if stopped != nil {
@@ -40,6 +42,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 			return err
 		}
 		if stopped != nil {
+			if l.witnessing != nil {
+				stopPublisher(l.witnessing.Wait)
+			}
 			l.end(fmt.Errorf("the ledger was stopped: %w", ErrClosed))
 			return nil
 		}
@@ -92,7 +97,7 @@ func (s *sequencer) step(ctx context.Context, calls []*call) error {
 		finishAll(calls, nil, err)
 		return nil
 	}
-	finishAll(calls, s.l.currentHead(), nil)
+	finishAll(calls, s.l.committedHead(), nil)
 	return nil
 }
 
@@ -115,7 +120,7 @@ func (s *sequencer) accept(b *batch) {
 	s.time = b.Time
 	s.recent.add(b.Records[0].Index, b.leaves)
 	s.l.tree.Advance(b.edge, b.full)
-	s.l.publish(&Head{Checkpoint: b.Checkpoint, Note: b.Note, Token: b.Token, Time: b.Time})
+	s.l.commit(&Head{Checkpoint: b.Checkpoint, Note: b.Note, Token: b.Token, Time: b.Time})
 }
 
 // prepare gives the new entries of the calls their places, time and timestamps,

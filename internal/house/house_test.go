@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"cmd/countersignd":    {"+"},
 	"proto/gen":           {"+proto/gen"},
 	"internal/house":      {},
+	"ledger/witness":      {"ledger/tlog"},
 }
 
 // onlyImporter lists libraries that one room alone may import.
