@@ -135,7 +135,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.draining, s.drain = context.WithCancel(context.WithoutCancel(ctx))
-	s.metrics.size(func() float64 { return float64(c.Ledger.Head().Size) })
+	s.metrics.size(func() float64 { return float64(c.Ledger.Head().Size) }, func() float64 { return float64(c.Ledger.Unpublished()) })
 	s.handler = s.routes()
 	return s, nil
 }

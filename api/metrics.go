@@ -68,9 +68,15 @@ func gauge(name, help string, value func() float64) prometheus.GaugeFunc {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, value)
 }
 
-// size tells how to find out the size of the tree; the first who tells is asked.
-func (m *Metrics) size(value func() float64) {
-	m.treeSize.Do(func() { m.registry.MustRegister(gauge("tree_size", "Entries of the log.", value)) })
+// size tells how to find out the size of the tree, and how much of the log waits
+// for witnesses; the first who tells is asked.
+func (m *Metrics) size(size, unpublished func() float64) {
+	m.treeSize.Do(func() {
+		m.registry.MustRegister(
+			gauge("tree_size", "Entries of the log.", size),
+			gauge("unpublished_entries", "Entries that are durable, and wait for a quorum of witnesses.", unpublished),
+		)
+	})
 }
 
 func (m *Metrics) handler() http.Handler {

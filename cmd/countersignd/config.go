@@ -28,9 +28,11 @@ type settings struct {
 	logJSON bool
 	verbose bool
 	policy  string
+
+	witnessPolicy string
 }
 
-var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy"}
+var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy", "witnessPolicy"}
 
 func (s *settings) bind(c *cobra.Command) {
 	s.flags(c)
@@ -43,6 +45,7 @@ func (s *settings) bind(c *cobra.Command) {
 	f.StringVar(&s.tlsKey, "tls-key", "", "its private key, PEM")
 	f.Uint64Var(&s.minFree, "min-free", 256, "free space in MiB below which entries are refused")
 	f.StringVar(&s.policy, "policy", "", "refuse to start unless this folder is the policy set in force")
+	f.StringVar(&s.witnessPolicy, "witness-policy", "", "witnesses to ask for cosignatures, and the quorum to wait for (C2SP tlog-policy)")
 	f.StringVar(&s.pprof, "pprof", "", "loopback address for profiles, such as 127.0.0.1:6060")
 	f.BoolVar(&s.logJSON, "log-json", false, "log as JSON")
 	f.BoolVar(&s.verbose, "verbose", false, "log every request")
@@ -94,6 +97,8 @@ func flagOf(key string) string {
 		return "min-free"
 	case "logJSON":
 		return "log-json"
+	case "witnessPolicy":
+		return "witness-policy"
 	}
 	return key
 }
@@ -134,6 +139,7 @@ func (s *settings) set(key string, v strictyaml.Node) (err error) {
 		text := map[string]*string{
 			"data": &s.data, "keys": &s.keys, "head": &s.head, "listen": &s.listen,
 			"tlsCert": &s.tlsCert, "tlsKey": &s.tlsKey, "policy": &s.policy,
+			"witnessPolicy": &s.witnessPolicy,
 		}[key]
 		*text, err = v.Text()
 	}

@@ -43,6 +43,10 @@ Everybody who can connect may read while the address is on loopback; elsewhere r
 need a token (--reader, --gate). A write is authorised by its signature. Verdicts are
 logged for gates of the roster that show their token; others get a dry run.
 
+--witness-policy names witnesses (C2SP tlog-policy, each with its URL). With a quorum,
+entries are acknowledged and shown once it has cosigned a checkpoint that covers them;
+with "quorum none" nothing waits, and cosignatures are added when they come.
+
 --config is a strict YAML file with: ` + fmt.Sprint(settingKeys) + `; gates is a list of
 {id, tokenFile}. Flags go before the file.`,
 		Example: `  countersignd serve --data /var/lib/countersign
@@ -91,14 +95,23 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	log := d.logger(s)
+	witnesses, err := s.witnessing(trust, log)
+	if err != nil {
+		return err
+	}
 	opts := s.options(trust.Log)
 	opts.MinFree, opts.Log = s.minFree<<20, log
 	store, err := badgerstore.Open(ctx, opts)
 	if err != nil {
 		return err // it names the folder
 	}
+	if err := s.forgetPublished(witnesses); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	c.Log, c.Metrics = log, api.NewMetrics()
-	c.Ledger, err = ledger.New(ctx, ledger.Config{Store: api.Remember(c.Metrics.Store(store, d.now)), Signer: keys.log, Stamper: keys.stamps, Now: d.now})
+	c.Ledger, err = ledger.New(ctx, ledger.Config{
+		Store: api.Remember(c.Metrics.Store(store, d.now)), Signer: keys.log, Stamper: keys.stamps, Now: d.now, Witnessing: witnesses,
+	})
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
@@ -147,6 +160,9 @@ func (d *daemon) run(ctx context.Context, s settings, c api.Config, tlsConfig *t
 
 // answer makes the service and serves it.
 func (d *daemon) answer(ctx context.Context, s settings, c api.Config, tlsConfig *tls.Config) error {
+	if err := awaitFirst(ctx, c.Ledger, c.Log); err != nil {
+		return err
+	}
 	server, err := api.New(ctx, c)
 	if err != nil {
 		return err

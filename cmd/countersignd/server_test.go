@@ -123,15 +123,15 @@ func (s *server) end(signal syscall.Signal) string {
 	return s.errors.String()
 }
 
-// witness remembers what the server has promised.
-type witness struct {
+// observer remembers what the server has promised.
+type observer struct {
 	mu       sync.Mutex // guards what follows
 	entries  map[uint64]tlog.Hash
 	promised map[uint64]tlog.Checkpoint // by size
 	split    []string
 }
 
-func (w *witness) saw(t *testing.T, trust *verify.Trust, bundle []byte) {
+func (w *observer) saw(t *testing.T, trust *verify.Trust, bundle []byte) {
 	b, err := attest.ParseBundle(bundle)
 	if err != nil {
 		t.Error(err)
@@ -155,7 +155,7 @@ func (w *witness) saw(t *testing.T, trust *verify.Trust, bundle []byte) {
 }
 
 // write submits approvals until the server is gone.
-func (w *witness) write(t *testing.T, s *server, trust *verify.Trust, round, writer int) {
+func (w *observer) write(t *testing.T, s *server, trust *verify.Trust, round, writer int) {
 	for i := 0; ; i++ {
 		var bundles [][]byte
 		for k := range 1 + i%3 {
@@ -192,7 +192,7 @@ func approval(t testing.TB, nonce string) []byte {
 }
 
 // holds asks a server for everything that was promised before.
-func (w *witness) holds(t *testing.T, s *server, trust *verify.Trust) {
+func (w *observer) holds(t *testing.T, s *server, trust *verify.Trust) {
 	t.Helper()
 	ctx := t.Context()
 	head, err := s.Checkpoint(ctx, connect.NewRequest(&countersignv1.CheckpointRequest{}))
@@ -242,7 +242,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	w := &witness{entries: make(map[uint64]tlog.Hash), promised: make(map[uint64]tlog.Checkpoint)}
+	w := &observer{entries: make(map[uint64]tlog.Hash), promised: make(map[uint64]tlog.Checkpoint)}
 	rounds := 6
 	if testing.Short() {
 		rounds = 2
@@ -284,7 +284,7 @@ func TestStopsWell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &witness{entries: make(map[uint64]tlog.Hash), promised: make(map[uint64]tlog.Checkpoint)}
+	w := &observer{entries: make(map[uint64]tlog.Hash), promised: make(map[uint64]tlog.Checkpoint)}
 	s := serve(t, data)
 	var writers sync.WaitGroup
 	for i := range 4 {

@@ -363,7 +363,9 @@ func TestFeedAndAWitnessThatFails(t *testing.T) {
 		"nothing":                {says(200, ""), witness.ErrBadAnswer},
 		"too much":               {says(200, strings.Repeat("— x AAAAAAAA\n", 5000)), witness.ErrBadAnswer},
 		"a status of no meaning": {says(500, "oh"), witness.ErrBadAnswer},
-		"a redirect":             {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) }, witness.ErrBadAnswer},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, witness.ErrBadAnswer},
 		"an unknown log":         {says(404, ""), witness.ErrUnknownLog},
 		"a refused signature":    {says(403, ""), witness.ErrBadSignature},
 		"a refused proof":        {says(422, ""), witness.ErrInconsistent},
