@@ -10,6 +10,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/ledger/tlog"
 	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/verify"
 )
@@ -51,7 +52,8 @@ const MaxSkew = 5 * time.Minute
 // any duplicates, gives the same Core to the byte. It denies by default, and
 // answers every input, however broken.
 //
-// It goes: may this be asked at all → is the view of the log fresh → can all
+// It goes: may this be asked at all → is the view of the log fresh, and have
+// witnesses said so where trust names some → can all
 // negative evidence be read → which one commit is the source → which commits lie
 // between it and a trusted start → what is proven about each → what each rule
 // says about each.
@@ -65,7 +67,7 @@ func Decide(in Input) *Decision {
 	}
 	j.view = &in.Gathered.View
 	j.posture()
-	for _, step := range []func(){j.checkRequest, j.checkView, j.readEvidence, j.checkNegatives, j.findSource, j.findRange, j.judgeChanges} {
+	for _, step := range []func(){j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.findSource, j.findRange, j.judgeChanges} {
 		if step(); j.denied {
 			break
 		}
@@ -112,7 +114,8 @@ func (j *judge) describe() {
 	}
 	c.DecidedAt = attest.At(in.Now)
 	c.ExpiresAt = c.DecidedAt
-	// The verifier has not followed the log itself, and no witness has timed it.
+	// The verifier has not followed the log itself; whether witnesses have timed it
+	// is found out later.
 	c.Completeness, c.Time = "operator", "operator"
 	if s := in.Set; s != nil {
 		c.Policy = PolicyRef{Name: s.Name, Version: s.Version, Digest: s.Digest().String()}
@@ -150,15 +153,43 @@ func (j *judge) checkRequest() {
 // checkView refuses to judge by a clock that the log contradicts, or from a
 // state of the log that may hide what came since.
 func (j *judge) checkView() {
-	limit := j.in.MaxViewAge
-	if limit <= 0 {
-		limit = j.in.Trust.MaxCheckpointAge
-	}
+	limit := j.maxViewAge()
 	switch now, at := j.in.Now, j.view.Time; {
 	case j.on(checkClock) && now.Before(at.Add(-MaxSkew)):
 		j.deny(StaleView, "the clock says %s, and the log was already at %s: set the clock", stamp(now), stamp(at))
 	case j.on(checkViewAge) && (at.IsZero() || now.Sub(at) > limit):
 		j.deny(StaleView, "the view of the log is from %s, more than %s ago; what was revoked since cannot be seen", stamp(at), limit)
+	}
+}
+
+func (j *judge) maxViewAge() time.Duration {
+	if j.in.MaxViewAge > 0 {
+		return j.in.MaxViewAge
+	}
+	return j.in.Trust.MaxCheckpointAge
+}
+
+// checkWitnesses wants the quorum of the witnesses that trust names: first at all,
+// then by cosignatures that are neither too old nor of the future. Those that are
+// count for nobody; a quorum of others is one even so. Then the times of the log
+// are not its operator's word alone.
+func (j *judge) checkWitnesses() {
+	w, all := j.in.Trust.Witnesses, j.view.Cosignatures
+	if w == nil {
+		return
+	}
+	for _, c := range all {
+		j.d.Annex.Witnesses = append(j.d.Annex.Witnesses, Witnessed{c.Witness, attest.At(c.Time)})
+	}
+	limit := j.maxViewAge()
+	fresh := tlog.Within(all, j.in.Now.Add(-limit), j.in.Now.Add(MaxSkew))
+	switch {
+	case !w.Holds(all):
+		j.deny(verify.WitnessQuorum, "trust wants the view of the log cosigned by %s", w.Need())
+	case !w.Holds(fresh):
+		j.deny(StaleView, "the clock says %s, and by cosignatures of the last %s the witnesses are not enough: trust wants %s", stamp(j.in.Now), limit, w.Need())
+	case w.Required():
+		j.d.Core.Time = "witnessed"
 	}
 }
 

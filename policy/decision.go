@@ -42,7 +42,8 @@ type Core struct {
 	// Completeness says who vouches that no negative evidence is missing:
 	// "operator" (the log's word) or "followed" (the verifier followed the log).
 	Completeness string `json:"completeness"`
-	// Time says who vouches for the times: "operator" or "witnessed".
+	// Time says who vouches for the times: "operator", or "witnessed" where a quorum
+	// of witnesses that trust names has cosigned the view.
 	Time string `json:"time"`
 
 	DecidedAt attest.Time `json:"decidedAt"`
@@ -155,6 +156,15 @@ type Annex struct {
 	// Vouched are the inputs that another log than this one vouches for.
 	Vouched []Vouched `json:"vouched,omitempty"`
 	Posture Posture   `json:"posture"`
+	// Witnesses cosigned the view of the log that was judged; of those that trust names.
+	Witnesses []Witnessed `json:"witnesses,omitempty"`
+}
+
+// Witnessed is one cosignature: as of that time this was the largest state of the
+// log that the witness had seen.
+type Witnessed struct {
+	Witness string      `json:"witness"`
+	Time    attest.Time `json:"time"`
 }
 
 // Vouched is an input that was imported. The trust folder of whoever decides names

@@ -93,7 +93,7 @@ func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathere
 	if err != nil {
 		return nil, err
 	}
-	view.Checkpoint, view.Time = checked.Checkpoint, checked.Time
+	view.Checkpoint, view.Time, view.Cosignatures = checked.Checkpoint, checked.Time, checked.Cosignatures
 	g := &gatherer{
 		ctx: ctx, src: src, v: v, view: &view,
 		answers: make(map[string][]uint64), opened: make(map[uint64]outcome), used: make(map[uint64]bool),

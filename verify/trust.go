@@ -37,6 +37,9 @@ type Trust struct {
 	Owners     []string      // roster ids of the people who own the policy
 	// UnsafeSingleOwner allows one owner instead of two. Verdicts show it.
 	UnsafeSingleOwner bool
+	// Witnesses says who has to cosign the log's checkpoints; nil for nobody. Their
+	// cosignatures may be as old as MaxCheckpointAge.
+	Witnesses *tlog.Policy
 	// MaxCheckpointAge is how old the log's state may be in an offline verdict.
 	MaxCheckpointAge time.Duration
 
@@ -69,6 +72,8 @@ func (t *Trust) Check() error {
 		return errors.New("owners: names one person; two are needed, or unsafeSingleOwner: true")
 	case t.MaxCheckpointAge <= 0 || t.MaxCheckpointAge > MaxCheckpointAge:
 		return fmt.Errorf("maxCheckpointAge: %s is not more than zero and at most ten years", t.MaxCheckpointAge)
+	case t.Witnesses != nil && !t.Witnesses.Names(t.Log):
+		return fmt.Errorf("witnesses: the policy does not name the log %s", t.Log.VKey())
 	}
 	for i, o := range t.Owners {
 		if o == "" || slices.Contains(t.Owners[:i], o) {

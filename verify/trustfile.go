@@ -11,10 +11,11 @@ import (
 	"github.com/countersign-dev/countersign/policy/strictyaml"
 )
 
-// Files of a trust folder. TrustFile names the second, which WriteTrust calls so.
+// Files of a trust folder. TrustFile names the others, which WriteTrust calls so.
 const (
 	TrustFile     = "trust.yaml"
 	TimestampFile = "tsa.pem"
+	WitnessFile   = "witnesses.policy"
 )
 
 // LoadTrust reads a trust folder: trust.yaml, strictly, and the certificates that
@@ -55,7 +56,10 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-var trustFields = []string{"log", "service", "timestamps", "genesis", "owners", "unsafeSingleOwner", "maxCheckpointAge", "certificateAuthorities", "foreignLogs"}
+var trustFields = []string{
+	"log", "service", "timestamps", "genesis", "owners", "unsafeSingleOwner", "maxCheckpointAge",
+	"witnesses", "certificateAuthorities", "foreignLogs",
+}
 
 type trustParser struct {
 	dir    string
@@ -89,6 +93,8 @@ func (p *trustParser) field(key string, v strictyaml.Node) (err error) {
 		return v.Items(p.certificateAuthority)
 	case "foreignLogs":
 		return v.Items(p.foreignLog)
+	case "witnesses":
+		return p.witnesses(v)
 	}
 	return err
 }
@@ -149,6 +155,17 @@ func validity(into *roster.Validity, key string, v strictyaml.Node) error {
 	}
 	if !into.Until.IsZero() && !into.From.IsZero() && into.Until.Before(into.From) {
 		return v.Errorf("until is before from")
+	}
+	return nil
+}
+
+func (p *trustParser) witnesses(v strictyaml.Node) error {
+	path, text, err := p.beside("witnesses", v, tlog.MaxPolicy)
+	if err != nil {
+		return err
+	}
+	if p.trust.Witnesses, err = tlog.ParsePolicy(text); err != nil {
+		return v.Errorf("witnesses: %s: %v", path, err)
 	}
 	return nil
 }

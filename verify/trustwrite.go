@@ -50,6 +50,9 @@ func (t *Trust) files() []trustFile {
 	for i, f := range t.Foreign {
 		files = append(files, trustFile{foreignFile(i), f.TrustedRoot})
 	}
+	if t.Witnesses != nil {
+		files = append(files, trustFile{WitnessFile, []byte(t.Witnesses.String())})
+	}
 	return append(files, trustFile{TrustFile, []byte(t.yaml())})
 }
 
@@ -102,6 +105,9 @@ func (t *Trust) yaml() string {
 		line("unsafeSingleOwner: true")
 	}
 	line("maxCheckpointAge: %s", t.MaxCheckpointAge)
+	if t.Witnesses != nil {
+		line("witnesses: %s", WitnessFile)
+	}
 	if len(t.Authorities) > 0 {
 		line("certificateAuthorities:")
 	}

@@ -34,7 +34,8 @@ const (
 	NotLogged       Kind = "NOT_LOGGED"
 	BadProof        Kind = "BAD_PROOF"
 	BadCheckpoint   Kind = "BAD_CHECKPOINT"
-	BadFacts        Kind = "BAD_FACTS" // the raw objects contradict the statement, or do not prove it
+	WitnessQuorum   Kind = "WITNESS_QUORUM" // too few of the witnesses that trust names cosigned the checkpoint
+	BadFacts        Kind = "BAD_FACTS"      // the raw objects contradict the statement, or do not prove it
 )
 
 // A Refusal is a bundle that became no evidence, and why.
@@ -106,6 +107,8 @@ type LogView struct {
 	Note  []byte    // the signed checkpoint
 	Token []byte    // RFC 3161 response over Note
 	Time  time.Time // of Token, set once checked; whole seconds in UTC
+	// Cosignatures are those of the witnesses that trust names, set once checked.
+	Cosignatures []tlog.Cosignature
 	// ChainLength and Chain are the head of the chain of negative evidence.
 	ChainLength uint64
 	Chain       tlog.Hash

@@ -27,10 +27,14 @@ that you trust, and compare its digests with the policy's owners.`,
 				return err
 			}
 			if a.json() {
-				return a.writeJSON(map[string]any{
+				out := map[string]any{
 					"origin": t.Log.Origin(), "logKey": t.Log.VKey(), "serviceKey": t.Service.ID().String(),
 					"genesis": t.Genesis.String(), "owners": t.Owners, "unsafeSingleOwner": t.UnsafeSingleOwner,
-				})
+				}
+				if t.Witnesses != nil {
+					out["witnesses"] = t.Witnesses.String()
+				}
+				return a.writeJSON(out)
 			}
 			a.printf("log        %s\nlog key    %s\nservice    %s\ngenesis    sha256:%s\n", t.Log.Origin(), t.Log.VKey(), t.Service.ID(), t.Genesis)
 			for _, o := range t.Owners {
@@ -41,6 +45,12 @@ that you trust, and compare its digests with the policy's owners.`,
 			}
 			for _, c := range t.Timestamps {
 				a.printf("timestamps %s, until %s\n", c.Subject.CommonName, c.NotAfter.UTC().Format("2006-01-02"))
+			}
+			if t.Witnesses != nil {
+				for _, w := range t.Witnesses.Witnesses() {
+					a.printf("witness    %s %s\n", w.Alias, w.VKey())
+				}
+				a.printf("quorum     %s\n", t.Witnesses.Need())
 			}
 			return nil
 		},
