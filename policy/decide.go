@@ -114,9 +114,11 @@ func (j *judge) describe() {
 	}
 	c.DecidedAt = attest.At(in.Now)
 	c.ExpiresAt = c.DecidedAt
-	// The verifier has not followed the log itself; whether witnesses have timed it
-	// is found out later.
+	// Whether witnesses have timed it is found out later.
 	c.Completeness, c.Time = "operator", "operator"
+	if in.Gathered != nil && in.Gathered.Followed() {
+		c.Completeness = "followed"
+	}
 	if s := in.Set; s != nil {
 		c.Policy = PolicyRef{Name: s.Name, Version: s.Version, Digest: s.Digest().String()}
 	}

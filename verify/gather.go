@@ -69,9 +69,10 @@ type Gathered struct {
 	Refusals []*Refusal     // the same for what became no evidence
 	Negative []NegativeItem // what takes credit from everything, or from a change of the range
 
-	chain   *chain
-	v       *Verifier
-	commits map[gitfacts.ID]*gitfacts.Commit
+	chain    *chain
+	followed bool // Config.Following confirmed it
+	v        *Verifier
+	commits  map[gitfacts.ID]*gitfacts.Commit
 }
 
 // Commit returns a commit that the raw objects of some evidence prove, whoever
@@ -102,7 +103,7 @@ func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathere
 	if g.out.chain, err = v.negative(ctx, src, &view); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.finish} {
+	for _, step := range []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.finish, g.confirm} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -22,6 +22,9 @@ type Config struct {
 	// timestamp tokens are not verified again, and what was opened once is
 	// remembered by index. Nobody else may set it.
 	OwnLog bool
+	// Following confirms what is gathered, where the verifier has followed the log;
+	// nil where nobody has.
+	Following Following
 	// Workers open entries at the same time; zero means GOMAXPROCS.
 	Workers int
 	// CacheSize bounds how many opened entries are remembered; zero means 16,384.
@@ -31,10 +34,11 @@ type Config struct {
 // A Verifier makes evidence under one version of trust and roster. It is safe
 // for concurrent use; a new version of either needs a new Verifier.
 type Verifier struct {
-	trust   *Trust
-	roster  *roster.Roster
-	ownLog  bool
-	workers int
+	trust     *Trust
+	roster    *roster.Roster
+	ownLog    bool
+	following Following
+	workers   int
 	// keys are those that may have signed, parsed: the roster's and the service's.
 	keys      map[roster.KeyID]*attest.PublicKey
 	opened    *lru.Cache[place, *Evidence]
@@ -58,7 +62,7 @@ func New(c Config) (*Verifier, error) {
 	if err := c.Trust.Check(); err != nil {
 		return nil, fmt.Errorf("trust: %w", err)
 	}
-	v := &Verifier{trust: c.Trust, roster: c.Roster, ownLog: c.OwnLog, workers: c.Workers, keys: make(map[roster.KeyID]*attest.PublicKey)}
+	v := &Verifier{trust: c.Trust, roster: c.Roster, ownLog: c.OwnLog, following: c.Following, workers: c.Workers, keys: make(map[roster.KeyID]*attest.PublicKey)}
 	if v.workers <= 0 {
 		v.workers = runtime.GOMAXPROCS(0)
 	}

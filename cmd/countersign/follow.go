@@ -35,6 +35,7 @@ func (f *following) flags(c *cobra.Command) {
 
 func newFollow(a *app) *cobra.Command {
 	var f following
+	var statements bool
 	c := &cobra.Command{
 		Use:   "follow [URL] --state DIR --trust DIR",
 		Short: "Follow the log: every checkpoint continues the last, every entry is there",
@@ -44,6 +45,9 @@ a checkpoint continues the last one is computed here from tiles that lead to its
 and every entry is held against its leaf hash. The last checkpoint whose log was read to
 the end stays in the --state folder.
 
+With --statements the statement of every entry is read as well, one request each, so that
+"verify --followed DIR" can tell that no verdict was given less than the log holds.
+
 A log that forks or goes back ends the command with exit 4. Both checkpoints, signed by
 the log, are kept in the folder's evidence/, with what proves it.`,
 		Example: `  countersign follow https://log.example --state follow-state --trust trust
@@ -51,20 +55,54 @@ the log, are kept in the folder's evidence/, with what proves it.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.url = strings.Join(args, "")
-			return a.follow(c.Context(), f)
+			return a.follow(c.Context(), f, statements)
 		},
 	}
 	f.flags(c)
+	c.Flags().BoolVar(&statements, "statements", false, "read the statement of every entry, too")
 	return c
 }
 
-func (a *app) follow(ctx context.Context, f following) error {
-	w, err := a.openFollower(f, "follow")
+// purposeFollow is that of the state folders of this command.
+const purposeFollow = "follow"
+
+func (a *app) follow(ctx context.Context, f following, statements bool) error {
+	w, err := a.openFollower(f, purposeFollow)
 	if err != nil {
 		return err
 	}
 	defer w.State.Close()
-	return a.keepLooking(ctx, f, w, a.sayStep)
+	if !statements {
+		return a.keepLooking(ctx, f, w, a.sayStep)
+	}
+	if f.url != "" {
+		a.server = f.url
+	}
+	return a.keepLooking(ctx, f, w, func(s follow.Step, once bool) error {
+		if err := a.sayStep(s, once); err != nil {
+			return err
+		}
+		known, err := a.readStatements(ctx, w)
+		if err == nil && once && !a.json() {
+			a.printf("  the statements of %s are known\n", entries(known))
+		}
+		return err
+	})
+}
+
+// readStatements asks the ledger for the statements that are not known yet.
+func (a *app) readStatements(ctx context.Context, w *follow.Follower) (uint64, error) {
+	l, err := a.connect()
+	if err != nil {
+		return 0, err
+	}
+	return w.Statements(ctx, func(ctx context.Context, index uint64) ([]byte, error) {
+		e, err := a.entry(ctx, l, index)
+		if err != nil {
+			return nil, err
+		}
+		return e.Bundle, nil
+	})
 }
 
 // openFollower opens the log and the folder that remembers it, for one purpose.
@@ -89,7 +127,7 @@ func (a *app) openFollower(f following, purpose string) (*follow.Follower, error
 	}
 	state, err := follow.OpenState(f.state, trust.Log, purpose)
 	if err != nil {
-		return nil, wrong("--state: %v", err)
+		return nil, wrong("--state: %w", err)
 	}
 	return &follow.Follower{Log: trust.Log, Source: remote, State: state}, nil
 }
@@ -167,7 +205,7 @@ func followErr(log *tlog.Verifier, err error) error {
 	var netErr *net.OpError
 	var urlErr *url.Error
 	switch {
-	case err == nil, errors.As(err, &own):
+	case err == nil, errors.As(err, &own) && !errors.Is(err, follow.ErrNotShown):
 		return err
 	case errors.As(err, &lie) && lie.Evidence == "":
 		return lied("%v\nBoth checkpoints should be kept, and cannot be written", err)
@@ -181,6 +219,8 @@ func followErr(log *tlog.Verifier, err error) error {
 		return broken("BAD_PROOF: %w\nWhat the log serves is not the tree that it signed. Nothing of it was taken; its checkpoint is kept as \"unproven\" in the state folder", err)
 	case errors.Is(err, follow.ErrState):
 		return broken("%w\nIt is not overwritten: restore it, or begin anew with another folder", err)
+	case errors.Is(err, follow.ErrNotShown):
+		return broken("%w\nThe log holds the entry, and does not show what it says: no verdict beyond it can be called followed", err)
 	case errors.As(err, &netErr), errors.As(err, &urlErr):
 		return broken("the log cannot be reached: %w\nIs it running? Check the URL, --server or COUNTERSIGN_SERVER", err)
 	}

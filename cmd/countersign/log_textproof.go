@@ -158,7 +158,7 @@ func (e *provenEntry) read() ([]byte, error) {
 	if len(b.Leaf) == 0 {
 		return nil, wrong("--bundle: %s holds no log entry; save it with: countersign log entry INDEX --out FILE", e.bundle)
 	}
-	if _, err := loggedKey(b); err != nil {
+	if _, err := verify.LoggedKey(b); err != nil {
 		return nil, wrong("--bundle: %v", err)
 	}
 	return b.Leaf, nil

@@ -143,7 +143,7 @@ func checkReceipt(trust *verify.Trust, b *attest.Bundle) (*receipt, error) {
 	if b.Receipt == nil {
 		return nil, errors.New("NOT_LOGGED: the bundle has no receipt")
 	}
-	key, err := loggedKey(b)
+	key, err := verify.LoggedKey(b)
 	if err != nil {
 		return nil, err
 	}
@@ -159,26 +159,6 @@ func checkReceipt(trust *verify.Trust, b *attest.Bundle) (*receipt, error) {
 		return nil, fmt.Errorf("TIME_UNTRUSTED: %w", err)
 	}
 	return &receipt{checkpoint: cp, at: at, key: key}, nil
-}
-
-// loggedKey holds a bundle against the log entry that came with it, and returns the
-// key that signed both.
-func loggedKey(b *attest.Bundle) (*attest.PublicKey, error) {
-	parts, err := attest.ParseLeaf(b.Leaf)
-	if err != nil {
-		return nil, fmt.Errorf("MALFORMED: %w", err)
-	}
-	key, err := parts.Key()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", attest.FaultOf(err), err)
-	}
-	if err := key.Verify(b.PAE(), b.Signature); err != nil {
-		return nil, fmt.Errorf("BAD_SIGNATURE: %w by the key of the log entry", err)
-	}
-	if !bytes.Equal(attest.Leaf(b, key), b.Leaf) {
-		return nil, errors.New("NOT_LOGGED: the log entry is another bundle's")
-	}
-	return key, nil
 }
 
 // receiptAt checks the receipt of an entry that the ledger gave for an index.

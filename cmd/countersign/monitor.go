@@ -196,7 +196,7 @@ func (m *monitor) fill(ctx context.Context, e follow.Entry, x *sighting) error {
 		return err
 	}
 	b.Leaf = e.Leaf
-	key, err := loggedKey(b)
+	key, err := verify.LoggedKey(b)
 	if err != nil {
 		return err
 	}

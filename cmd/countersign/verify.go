@@ -19,6 +19,7 @@ import (
 
 type verifying struct {
 	environment, repository, trust, pack, repo, baseline, out string
+	followed                                                  string
 	verbose                                                   bool
 }
 
@@ -33,7 +34,12 @@ DENY (1) or an error (3), with reasons, and who could give what is missing.
 With --trust the answer is not believed but found again here: the evidence is fetched
 as a pack, every signature, proof and git fact is checked under the pinned keys and
 policy, and the decision is made a second time. With --pack the ledger is not asked at
-all. With --repo, what CI claims about merges is replayed from a clone.`,
+all. With --repo, what CI claims about merges is replayed from a clone.
+
+With --followed, the state folder of "countersign follow --statements" is asked whether the
+evidence is all that the log holds about the subject; the verdict then says
+"completeness: followed" instead of relying on the operator. Where the log was not followed
+far enough, the rest is read first (not with --pack). The verdict itself is the same.`,
 		Example: `  countersign verify app.tar --repository github.com/org/repo --environment production --trust trust
   countersign verify app.tar --repository github.com/org/repo --environment production --trust trust --pack app.pack
   countersign verify sha256:9f86… --repository github.com/org/repo --environment staging`,
@@ -48,6 +54,7 @@ all. With --repo, what CI claims about merges is replayed from a clone.`,
 	fl.StringVar(&f.repo, "repo", "", "clone of the repository: replay merges and recompute the range")
 	fl.StringVar(&f.baseline, "baseline", "", "policy folder of an auditor, applied instead of the one in force")
 	fl.StringVar(&f.out, "out", "", "write the logged decision, signed and with its receipt, to this file")
+	fl.StringVar(&f.followed, "followed", "", "state folder of follow --statements: confirm from it that nothing was left out")
 	fl.BoolVar(&f.verbose, "verbose", false, "list everything that was seen and does not count")
 	return c
 }
@@ -61,7 +68,7 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 	if req.Artifact, req.Commit, err = parseSubject(arg); err != nil {
 		return err
 	}
-	if (f.pack != "" || f.baseline != "") && f.trust == "" {
+	if (f.pack != "" || f.baseline != "" || f.followed != "") && f.trust == "" {
 		return wrong("--trust is needed: what is to be believed before anything is looked at?")
 	}
 	var trust *verify.Trust
@@ -71,13 +78,18 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 		}
 	}
 	j := judgement{}
+	if f.followed != "" {
+		if j.followed, err = a.openFollowed(f, trust); err != nil {
+			return err
+		}
+	}
 	if f.pack != "" {
 		file, err := os.Open(f.pack)
 		if err != nil {
 			return wrong("--pack: %v", err)
 		}
 		defer file.Close()
-		if j.here, err = a.decideHere(ctx, file, trust, req, f.baseline); err != nil {
+		if j.here, err = a.decideHere(ctx, file, trust, req, f.baseline, j.followed); err != nil {
 			return fmt.Errorf("%s: %w", f.pack, err)
 		}
 	} else if err := a.askLedger(ctx, req, trust, f, &j); err != nil {
@@ -92,6 +104,8 @@ type judgement struct {
 	here *policy.Decision // what was decided here, from evidence
 	dry  bool
 	nota string // what became of the signed decision
+	// followed is who has followed the log; nil when nobody was asked.
+	followed *followedLog
 }
 
 // askLedger asks the ledger, and, with a trust folder, checks it.
@@ -136,7 +150,7 @@ func (a *app) askLedger(ctx context.Context, req policy.Request, trust *verify.T
 	if err != nil {
 		return err
 	}
-	j.here, err = a.decideHere(ctx, bytes.NewReader(pack), trust, req, f.baseline)
+	j.here, err = a.decideHere(ctx, bytes.NewReader(pack), trust, req, f.baseline, j.followed)
 	return err
 }
 
@@ -181,7 +195,7 @@ func (a *app) keepDecision(text []byte, j *judgement, trust *verify.Trust, out s
 }
 
 // decideHere makes the decision from a pack, believing only the trust folder.
-func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int, error) }, trust *verify.Trust, req policy.Request, baseline string) (*policy.Decision, error) {
+func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int, error) }, trust *verify.Trust, req policy.Request, baseline string, followed *followedLog) (*policy.Decision, error) {
 	src, err := verify.OpenPack(pack, trust)
 	if err != nil {
 		return nil, classifyEvidence(err)
@@ -195,7 +209,11 @@ func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int,
 			return nil, err
 		}
 	}
-	v, err := verify.New(verify.Config{Trust: trust, Roster: set.Roster})
+	config := verify.Config{Trust: trust, Roster: set.Roster}
+	if followed != nil {
+		config.Following = followed
+	}
+	v, err := verify.New(config)
 	if err != nil {
 		return nil, broken("%v", err)
 	}
@@ -219,6 +237,9 @@ func (a *app) conclude(ctx context.Context, j *judgement, f verifying) error {
 	contradicted := j.here != nil && j.said != nil && j.said.Core.Verdict == policy.Allow && j.here.Core.Verdict != policy.Allow
 	if a.json() {
 		out := map[string]any{"decision": d, "checkedHere": j.here != nil, "dryRun": j.dry, "contradicted": contradicted, "note": j.nota}
+		if j.followed != nil && j.followed.why != nil {
+			out["notFollowed"] = j.followed.why.Error()
+		}
 		if recomputed != nil {
 			out["recompute"] = recomputed.Error()
 		}
@@ -250,6 +271,9 @@ func (a *app) sayChecked(j *judgement) {
 		a.printf("checked here, without the ledger; inclusion proves presence, not that nothing came after size %d\n", j.here.Core.Log.Size)
 	default:
 		a.printf("%s\n", a.faint("the ledger's word, not checked here; add --trust DIR to decide again from evidence"))
+	}
+	if j.followed != nil && j.followed.why != nil {
+		a.printf("that the evidence is complete is the operator's word: %v\n", j.followed.why)
 	}
 	if j.dry {
 		a.printf("%s\n", a.faint("dry run: the asker is no gate of this environment, so nothing was logged"))

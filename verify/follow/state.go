@@ -44,6 +44,9 @@ type State struct {
 // log or another purpose, somebody else is using it, or it is damaged.
 var ErrState = errors.New("state folder")
 
+// ErrBusy comes with ErrState when another process is using the folder.
+var ErrBusy = errors.New("another process is using it")
+
 // OpenState opens the folder of a follower of a log, and makes it when it is
 // missing. Purpose says what the entries that were followed have been used for; a
 // folder of another purpose is refused, because entries that it has passed would
@@ -58,7 +61,7 @@ func OpenState(dir string, log *tlog.Verifier, purpose string) (*State, error) {
 	}
 	s := &State{dir: dir, log: log, lock: lock}
 	if err := lockFile(lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w %s: another process is using it: %w", ErrState, dir, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("%w %s: %w: %w", ErrState, dir, ErrBusy, err), lock.Close())
 	}
 	if err := s.claim(purpose); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -67,7 +70,12 @@ func OpenState(dir string, log *tlog.Verifier, purpose string) (*State, error) {
 }
 
 // Close lets go of the folder.
-func (s *State) Close() error { return s.lock.Close() }
+func (s *State) Close() error {
+	if s.lock == nil { // ReadState took none
+		return nil
+	}
+	return s.lock.Close()
+}
 
 // claim writes the purpose into a new folder, and compares it in another.
 func (s *State) claim(purpose string) error {
