@@ -23,9 +23,13 @@ type history struct {
 	name   string
 	from   *history
 	common int
+	leaves [][]byte // where they are given
 }
 
 func (h *history) leaf(i int) []byte {
+	if h.leaves != nil {
+		return h.leaves[i]
+	}
 	if h.from != nil && i < h.common {
 		return h.from.leaf(i)
 	}
