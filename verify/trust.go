@@ -49,6 +49,10 @@ type Trust struct {
 	Authorities []CertificateAuthority
 	Foreign     []ForeignLog
 
+	// Frozen are the logs of before, and Retired the timestamp authorities of before.
+	Frozen  []FrozenLog
+	Retired []RetiredAuthority
+
 	authority *authority
 }
 
@@ -85,6 +89,9 @@ func (t *Trust) Check() error {
 		return fmt.Errorf("timestamps: %w", err)
 	}
 	t.authority = a
+	if err := t.checkFrozen(); err != nil {
+		return err
+	}
 	for i := range t.Authorities {
 		if err := t.Authorities[i].check(); err != nil {
 			return fmt.Errorf("certificateAuthorities: %w", err)
@@ -113,10 +120,4 @@ func (t *Trust) distinctKeys() error {
 		}
 	}
 	return nil
-}
-
-// Stamp returns the time that an RFC 3161 response of the trusted authority gives
-// to the message, in whole seconds.
-func (t *Trust) Stamp(token, message []byte) (time.Time, error) {
-	return t.authority.verify(token, message)
 }

@@ -58,7 +58,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 
 var trustFields = []string{
 	"log", "service", "timestamps", "genesis", "owners", "unsafeSingleOwner", "maxCheckpointAge",
-	"witnesses", "certificateAuthorities", "foreignLogs",
+	"witnesses", "certificateAuthorities", "foreignLogs", "frozen",
 }
 
 type trustParser struct {
@@ -80,7 +80,7 @@ func (p *trustParser) field(key string, v strictyaml.Node) (err error) {
 	case "service":
 		return v.Fields([]string{"publicKey", "from", "until"}, p.service)
 	case "timestamps":
-		return v.Fields([]string{"certificates"}, p.certificates)
+		return v.Fields([]string{"certificates", "retired"}, p.timestamps)
 	case "genesis":
 		t.Genesis, err = digest(v)
 	case "owners":
@@ -95,6 +95,8 @@ func (p *trustParser) field(key string, v strictyaml.Node) (err error) {
 		return v.Items(p.foreignLog)
 	case "witnesses":
 		return p.witnesses(v)
+	case "frozen":
+		return v.Items(p.frozen)
 	}
 	return err
 }
@@ -170,7 +172,10 @@ func (p *trustParser) witnesses(v strictyaml.Node) error {
 	return nil
 }
 
-func (p *trustParser) certificates(_ string, v strictyaml.Node) (err error) {
+func (p *trustParser) timestamps(key string, v strictyaml.Node) (err error) {
+	if key == "retired" {
+		return v.Items(p.retired)
+	}
 	p.trust.Timestamps, err = p.chain(v)
 	return err
 }

@@ -31,6 +31,26 @@ func WriteTrust(dir string, t *Trust) error {
 	return nil
 }
 
+// ReplaceTrust writes a trust folder over one that is there. Each file is replaced at
+// once, and trust.yaml last, so that a crash leaves the old folder or the new one; a
+// file that the old one alone names stays.
+func ReplaceTrust(dir string, t *Trust) error {
+	if err := t.Check(); err != nil {
+		return fmt.Errorf("write trust folder %s: %w", dir, err)
+	}
+	for _, f := range t.files() {
+		path := filepath.Join(dir, f.name)
+		err := os.WriteFile(path+".next", f.text, 0o644)
+		if err == nil {
+			err = os.Rename(path+".next", path)
+		}
+		if err != nil {
+			return fmt.Errorf("write trust folder: %w", err)
+		}
+	}
+	return nil
+}
+
 // A trustFile is one file of a trust folder.
 type trustFile struct {
 	name string
@@ -40,7 +60,10 @@ type trustFile struct {
 // files are the files of the folder. trust.yaml comes last: without the others it
 // would not load.
 func (t *Trust) files() []trustFile {
-	files := []trustFile{{TimestampFile, certificatesPEM(t.Timestamps)}}
+	files := []trustFile{{timestampFile(len(t.Retired)), certificatesPEM(t.Timestamps)}}
+	for i, r := range t.Retired {
+		files = append(files, trustFile{timestampFile(i), certificatesPEM(r.Certificates)})
+	}
 	for i, a := range t.Authorities {
 		files = append(files, trustFile{authorityFile(i), certificatesPEM(a.Certificates)})
 		if len(a.TransparencyLogs) > 0 {
@@ -54,6 +77,15 @@ func (t *Trust) files() []trustFile {
 		files = append(files, trustFile{WitnessFile, []byte(t.Witnesses.String())})
 	}
 	return append(files, trustFile{TrustFile, []byte(t.yaml())})
+}
+
+// timestampFile is that of an authority, counted from the first that the log had: one
+// that is retired keeps its file, so a trust.yaml of before still holds.
+func timestampFile(i int) string {
+	if i == 0 {
+		return TimestampFile
+	}
+	return fmt.Sprintf("tsa-%d.pem", i+1)
 }
 
 func authorityFile(i int) string      { return fmt.Sprintf("authority-%d.pem", i+1) }
@@ -95,7 +127,13 @@ func (t *Trust) yaml() string {
 	writeValidity(line, t.LogValid)
 	line("service:\n  publicKey: |\n    %s", strings.ReplaceAll(strings.TrimSpace(string(t.Service.PEM())), "\n", "\n    "))
 	writeValidity(line, t.ServiceValid)
-	line("timestamps:\n  certificates: %s", TimestampFile)
+	line("timestamps:\n  certificates: %s", timestampFile(len(t.Retired)))
+	for i, r := range t.Retired {
+		if i == 0 {
+			line("  retired:")
+		}
+		line("    - certificates: %s\n      until: %s", timestampFile(i), r.Until.UTC().Format(time.RFC3339))
+	}
 	line("genesis: %s", t.Genesis)
 	line("owners:")
 	for _, o := range t.Owners {
@@ -119,6 +157,14 @@ func (t *Trust) yaml() string {
 			line("    transparency: %s", noTransparency)
 		}
 		writeValidity(func(format string, args ...any) { line("  "+format, args...) }, a.Validity)
+	}
+	for i, f := range t.Frozen {
+		if i == 0 {
+			line("frozen:")
+		}
+		line("  - origin: %s\n    key: %s", f.Log.Origin(), f.Log.VKey())
+		writeValidity(func(format string, args ...any) { line("  "+format, args...) }, f.Validity)
+		line("    size: %d\n    root: %x", f.Size, f.Root[:])
 	}
 	if len(t.Foreign) > 0 {
 		line("foreignLogs:")

@@ -101,7 +101,7 @@ func checkSaved(trust *verify.Trust, text, leaf []byte) (string, error) {
 		return checkTextProof(trust, text, leaf)
 	}
 	if !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) {
-		cp, err := trust.Log.Open(text)
+		cp, err := trust.OpenCheckpoint(text)
 		if err != nil {
 			return "", fmt.Errorf("BAD_CHECKPOINT: %w", err)
 		}
@@ -147,14 +147,14 @@ func checkReceipt(trust *verify.Trust, b *attest.Bundle) (*receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	cp, err := tlog.VerifyReceipt(trust.Log, tlog.LeafHash(b.Leaf), b.Receipt)
+	cp, err := trust.VerifyReceipt(tlog.LeafHash(b.Leaf), b.Receipt)
 	switch {
 	case errors.Is(err, tlog.ErrBadCheckpoint):
 		return nil, fmt.Errorf("BAD_CHECKPOINT: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("BAD_PROOF: %w", err)
 	}
-	at, err := trust.Stamp(b.Receipt.Token, b.Signature)
+	at, err := trust.StampReceipt(b.Receipt, b.Signature)
 	if err != nil {
 		return nil, fmt.Errorf("TIME_UNTRUSTED: %w", err)
 	}
@@ -175,7 +175,7 @@ func receiptAt(trust *verify.Trust, b *attest.Bundle, index uint64) (*receipt, e
 
 // describeProof checks a saved proof and says what it proves.
 func describeProof(trust *verify.Trust, p *verify.SavedProof) (string, error) {
-	c, err := p.Check(trust.Log)
+	c, err := p.Check(trust.LogOf([]byte(p.Checkpoint)))
 	switch {
 	case err != nil:
 		return "", err

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -50,8 +51,8 @@ const (
 	oidcVersion      = 1
 )
 
-// TrustedRoot returns the Sigstore TrustedRoot, version 0.1, in JSON: the log with
-// its key, the timestamp authority, and the certificate authorities of the trust
+// TrustedRoot returns the Sigstore TrustedRoot, version 0.1, in JSON: the logs with
+// their keys, the frozen ones before this one, the timestamp authorities, and the certificate authorities of the trust
 // folder with the keys of their certificate logs. The log's base URL has the origin for its host, whatever the
 // services' URL is: clients hold the checkpoint's origin against it.
 func TrustedRoot(t *verify.Trust, s Services) ([]byte, error) {
@@ -59,13 +60,19 @@ func TrustedRoot(t *verify.Trust, s Services) ([]byte, error) {
 		return nil, fmt.Errorf("trusted root: %w", err)
 	}
 	root := &trustrootv1.TrustedRoot{MediaType: trustedRootType}
-	log, err := transparencyLog(t.Log, t.LogValid, s)
-	if err != nil {
-		return nil, err
+	logs := append(slices.Clone(t.Frozen), verify.FrozenLog{Log: t.Log, Validity: t.LogValid}) // this one may not be frozen
+	for _, l := range logs {
+		log, err := transparencyLog(l.Log, l.Validity, s)
+		if err != nil {
+			return nil, err
+		}
+		root.Tlogs = append(root.Tlogs, log)
 	}
-	root.Tlogs = append(root.Tlogs, log)
-	root.TimestampAuthorities = append(root.TimestampAuthorities, authority(t.Timestamps, s.URL+TimestampPath, s.operator(t),
-		roster.Validity{From: t.Timestamps[0].NotBefore, Until: t.Timestamps[0].NotAfter}))
+	stamps := append(slices.Clone(t.Retired), verify.RetiredAuthority{Certificates: t.Timestamps, Until: t.Timestamps[0].NotAfter})
+	for _, a := range stamps {
+		root.TimestampAuthorities = append(root.TimestampAuthorities, authority(a.Certificates, s.URL+TimestampPath, s.operator(t),
+			roster.Validity{From: a.Certificates[0].NotBefore, Until: a.Until}))
+	}
 	for i, a := range t.Authorities {
 		root.CertificateAuthorities = append(root.CertificateAuthorities, authority(a.Certificates, s.fulcioURL(len(t.Authorities)), s.operator(t), a.Validity))
 		for _, key := range a.TransparencyLogs {
