@@ -154,6 +154,8 @@ func describeLedger(err error) problem {
 		return unavailable(kindOverloaded, "the server has as much in hand as it takes; nothing was stored, try again")
 	case errors.Is(err, ledger.ErrWitnessQuorum):
 		return unavailable(verify.WitnessQuorum, "too few witnesses have cosigned the log in time; submit again later: what was stored keeps its place, and is answered as a duplicate")
+	case errors.Is(err, errFrozen):
+		return unavailable(kindReadOnly, "this log is frozen: another one takes entries now; nothing was stored, and what is here can be read and proven")
 	case errors.Is(err, ledger.ErrReadOnly):
 		return unavailable(kindReadOnly, "the log takes no entries now (its operator has to look at the free disk space); nothing was stored")
 	case errors.Is(err, ledger.ErrCorrupt), errors.Is(err, ledger.ErrRolledBack):

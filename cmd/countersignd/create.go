@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +32,7 @@ type creating struct {
 	genesis     []string
 	trustCopy   string
 	singleOwner bool
+	after       *predecessor // nil for the first log
 }
 
 func newCreate(d *daemon) *cobra.Command {
@@ -76,10 +78,23 @@ func (d *daemon) create(ctx context.Context, f creating) error {
 	if err != nil {
 		return err
 	}
+	return d.createLog(ctx, f, g)
+}
+
+// unused refuses a place where something is.
+func (f *creating) unused() error {
 	for _, dir := range []string{f.log(), f.keys, f.trust()} {
 		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return wrong("%s is there already; a ledger is never overwritten", dir)
 		}
+	}
+	return nil
+}
+
+// createLog makes a log, or leaves nothing behind.
+func (d *daemon) createLog(ctx context.Context, f creating, g *genesis) error {
+	if err := f.unused(); err != nil {
+		return err
 	}
 	_, missing := os.Stat(f.data)
 	t, err := f.make(ctx, d, g)
@@ -196,7 +211,11 @@ func (f *creating) makeKeys(d *daemon, g *genesis) (*secrets, *verify.Trust, err
 	if err != nil {
 		return nil, nil, err
 	}
-	stampKey, chain, err := tsa.Create(f.origin, now)
+	stampKey, chainText, err := tsa.Create(f.origin, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	chain, err := parseChain(chainText)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -226,25 +245,30 @@ func (f *creating) makeKeys(d *daemon, g *genesis) (*secrets, *verify.Trust, err
 	t := &verify.Trust{
 		Log: signer.Verifier(), LogValid: valid, Service: service.Public(), ServiceValid: valid,
 		Genesis: g.set.Digest(), Owners: g.set.Roster.Owners, UnsafeSingleOwner: f.singleOwner,
-		MaxCheckpointAge: verify.DefaultCheckpointAge,
+		MaxCheckpointAge: verify.DefaultCheckpointAge, Timestamps: chain,
 	}
-	for rest := chain; len(rest) > 0; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, nil, err
-		}
-		t.Timestamps = append(t.Timestamps, c)
-	}
+	f.after.continueTrust(t)
 	if err := t.Check(); err != nil {
 		return nil, nil, err
 	}
 	s, err := f.readSecrets(t)
 	return s, t, err
 }
+
+// parseChain reads the certificates that tsa.Create made.
+func parseChain(text []byte) (chain []*x509.Certificate, err error) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, c)
+	}
+	return chain, nil
+}
+
+// createBatch is how many entries a new log takes at once; the genesis is less.
+const createBatch = 256
 
 // makeLog creates the log and puts the genesis into it, in one batch.
 func (f *creating) makeLog(ctx context.Context, d *daemon, s *secrets, t *verify.Trust, g *genesis) error {
@@ -268,8 +292,13 @@ func (f *creating) makeLog(ctx context.Context, d *daemon, s *secrets, t *verify
 	done := make(chan error, 1)
 	go func() { done <- l.Run(run) }()
 	entries, err := g.entries()
-	if err == nil {
-		_, err = l.Append(ctx, entries)
+	if f.after != nil {
+		entries = append(entries, f.after.negative...)
+	}
+	for batch := range slices.Chunk(entries, createBatch) {
+		if err == nil {
+			_, err = l.Append(ctx, batch)
+		}
 	}
 	if err == nil { // as every verifier will
 		_, err = policy.InForce(ctx, api.NewSource(l), t, true)

@@ -109,9 +109,12 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 		return errors.Join(err, store.Close())
 	}
 	c.Log, c.Metrics = log, api.NewMetrics()
-	c.Ledger, err = ledger.New(ctx, ledger.Config{
-		Store: api.Remember(c.Metrics.Store(store, d.now)), Signer: keys.log, Stamper: keys.stamps, Now: d.now, Witnessing: witnesses,
-	})
+	kept := api.Remember(c.Metrics.Store(store, d.now))
+	if isFrozen(trust, d.now()) {
+		log.Info("this log is frozen, and takes no entries", "since", trust.LogValid.Until)
+		kept = api.Freeze(kept)
+	}
+	c.Ledger, err = ledger.New(ctx, ledger.Config{Store: kept, Signer: keys.log, Stamper: keys.stamps, Now: d.now, Witnessing: witnesses})
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
@@ -149,7 +152,9 @@ func (d *daemon) run(ctx context.Context, s settings, c api.Config, tlsConfig *t
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
-		d.renewTUF(service, s.home, c.Log)
+		if !isFrozen(c.Trust, d.now()) { // its successor has the repository
+			d.renewTUF(service, s.home, c.Log)
+		}
 	}()
 	err := d.answer(service, s, c, tlsConfig)
 	stopService(nil)

@@ -12,7 +12,7 @@ func newTrust(d *daemon) *cobra.Command {
 		Use:   "trust",
 		Short: "Tell clients what to trust",
 		Long: `The trust folder of a ledger is what its own clients are given. These commands tell it
-to clients of Sigstore as well.`,
+to clients of Sigstore as well, and change it.`,
 	}
 	tufs := &cobra.Command{
 		Use:   "tuf",
@@ -21,7 +21,7 @@ to clients of Sigstore as well.`,
 "cosign initialize" and then no flag to know this log, its timestamps and its URL.`,
 	}
 	tufs.AddCommand(newTUFInit(d), newTUFPublish(d))
-	c.AddCommand(tufs)
+	c.AddCommand(tufs, newRotate(d))
 	return c
 }
 
