@@ -27,8 +27,12 @@ that you trust, and compare its digests with the policy's owners.`,
 				return err
 			}
 			if a.json() {
+				frozen := []string{}
+				for _, f := range t.Frozen {
+					frozen = append(frozen, f.Log.VKey())
+				}
 				out := map[string]any{
-					"origin": t.Log.Origin(), "logKey": t.Log.VKey(), "serviceKey": t.Service.ID().String(),
+					"frozen": frozen, "origin": t.Log.Origin(), "logKey": t.Log.VKey(), "serviceKey": t.Service.ID().String(),
 					"genesis": t.Genesis.String(), "owners": t.Owners, "unsafeSingleOwner": t.UnsafeSingleOwner,
 				}
 				if t.Witnesses != nil {
@@ -42,6 +46,9 @@ that you trust, and compare its digests with the policy's owners.`,
 			}
 			if t.UnsafeSingleOwner {
 				a.printf("%s\n", a.red("unsafe: one owner is enough"))
+			}
+			for _, f := range t.Frozen {
+				a.printf("frozen     %s, until %s at %d entries\n", f.Log.Origin(), f.Until.UTC().Format("2006-01-02"), f.Size)
 			}
 			for _, c := range t.Timestamps {
 				a.printf("timestamps %s, until %s\n", c.Subject.CommonName, c.NotAfter.UTC().Format("2006-01-02"))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Clients of Sigstore, unmodified, against a ledger: cosign, sigstore-go, sigstore-js and
 # openssl verify what our client logged (A); cosign signs into the ledger with a key (B)
-# and with an identity of a Fulcio and an OIDC issuer of one's own (C).
+# and with an identity of a Fulcio and an OIDC issuer of one's own (C); another log takes
+# over (D).
 #
 # Everything talks over loopback; where unshare(1) may, in a network of nothing else. The
 # clients are installed once into COUNTERSIGN_E2E_CACHE (cosign alone takes minutes).
@@ -87,6 +88,7 @@ identities() {
   waits issuer.out
   ISSUER=$(cat issuer.out)
   local base=$((20000 + RANDOM % 20000))
+  NEXT=$((base + 3)) # port of the log that comes later
   FULCIO_URL=http://127.0.0.1:$base
   printf 'oidc-issuers:\n  %s:\n    issuer-url: %s\n    client-id: sigstore\n    type: email\n' "$ISSUER" "$ISSUER" > fulcio.yaml
   # Its metrics have no address to choose, only a port.
@@ -112,7 +114,8 @@ ledger() {
   cp fulcio.pem data/trust/fulcio.pem
   printf 'certificateAuthorities:\n  - certificates: fulcio.pem\n    transparency: none\n    from: %s\n' "$since" >> data/trust/trust.yaml
   countersignd serve --data data --listen 127.0.0.1:0 > server.out 2> server.log &
-  STARTED+=($!)
+  SERVER=$!
+  STARTED+=($SERVER)
   waits server.out
   COUNTERSIGN_SERVER=$(sed -n 's/.* is served at \([^ ]*\) .*/\1/p' server.out)
   export COUNTERSIGN_SERVER
@@ -218,6 +221,30 @@ step_c() {
   [ ! -s js.json ] || vouched "logged by sigstore-js with an identity" js.json
 }
 
+step_d() {
+  chapter "D  Another log takes over, and the old one is frozen"
+  kill "$SERVER" && wait "$SERVER" || true
+  curl -s -o /dev/null "$COUNTERSIGN_SERVER" && exit 1
+  countersignd trust rotate log --data data --new data-2 --origin localhost --genesis g1.json --genesis g2.json --url "http://localhost:$NEXT"
+  countersignd trust tuf publish --data data-2 > /dev/null
+  countersignd serve --data data --listen "${COUNTERSIGN_SERVER#http://}" > server.out 2>> server.log &
+  STARTED+=($!)
+  countersignd serve --data data-2 --listen "127.0.0.1:$NEXT" > server-2.out 2> server-2.log &
+  STARTED+=($!)
+  waits server.out
+  waits server-2.out
+  says yes "cosign $COSIGN" "after a rotation: a bundle of the frozen log, no flag but the key" cosign verify-blob-attestation --bundle logged.json --key keys/builder.pub --type "$TYPE" app.tar
+  curl -sf -o trusted_root.json "http://localhost:$NEXT/trusted_root.json"
+  says yes sigstore-go "after a rotation: a bundle of the frozen log" sigstorego --key keys/builder.pub trusted_root.json logged.json app.tar
+  says yes sigstore-js "after a rotation: a bundle of the frozen log" "$NODE" "$HERE/verify.cjs" trusted_root.json logged.json app.tar keys/builder.pub
+  writable || return 0
+  statement v2-into-the-new-log
+  says yes "cosign $COSIGN" "after a rotation: attest-blob into the new log, no new flag" cosign attest-blob --key builder.key --statement statement.json --bundle new.json app.tar
+  says yes "cosign $COSIGN" "after a rotation: verify it" cosign verify-blob-attestation --bundle new.json --key keys/builder.pub --type "$TYPE" app.tar
+  statement v2-into-the-old-log
+  says no "cosign $COSIGN" "after a rotation: attest-blob into the frozen log" cosign attest-blob --key builder.key --signing-config signing_config.json --trusted-root trusted_root.json --statement statement.json --bundle none.json app.tar
+}
+
 identities
 ledger
 artifact
@@ -229,6 +256,7 @@ if writable; then
 else
   chapter "B, C  skipped: this server has no POST /api/v2/log/entries"
 fi
+step_d
 printf '\n| client | what was tried | result |\n|---|---|---|\n'
 printf '%s\n' "${RESULTS[@]}"
 exit "$FAILED"
