@@ -111,7 +111,11 @@ func (t *Trust) distinctKeys() error {
 	if err != nil {
 		return fmt.Errorf("log: key: %w", err)
 	}
-	for i, c := range t.Timestamps {
+	stamps := slices.Clone(t.Timestamps)
+	for _, r := range t.Retired {
+		stamps = append(stamps, r.Certificates...)
+	}
+	for i, c := range stamps {
 		if bytes.Equal(c.RawSubjectPublicKeyInfo, t.Service.SPKI()) {
 			return fmt.Errorf("service: publicKey is that of timestamp certificate %d: one key, one voice", i+1)
 		}

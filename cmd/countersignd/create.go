@@ -88,6 +88,12 @@ func (f *creating) unused() error {
 			return wrong("%s is there already; a ledger is never overwritten", dir)
 		}
 	}
+	if f.trustCopy == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(f.trustCopy, verify.TrustFile)); !errors.Is(err, fs.ErrNotExist) {
+		return wrong("--trust: %s has a trust folder already (%v)", f.trustCopy, err)
+	}
 	return nil
 }
 

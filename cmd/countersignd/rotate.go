@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,6 +90,9 @@ func (d *daemon) rotateLog(ctx context.Context, f rotating) error {
 	if err := f.checkOrigin(t); err != nil {
 		return err
 	}
+	if f.made(t) {
+		return d.finishRotation(&f, t)
+	}
 	if err := f.next.unused(); err != nil {
 		return err
 	}
@@ -96,11 +100,9 @@ func (d *daemon) rotateLog(ctx context.Context, f rotating) error {
 	if err != nil {
 		return err
 	}
-	s, changed, err := f.services.read(f.old.trust(), t)
-	if err != nil {
+	if s, _, err := f.services.read(f.old.trust(), t); err != nil {
 		return err
-	}
-	if _, err := targets(t, s); err != nil { // before anything is frozen
+	} else if _, err := targets(t, s); err != nil { // before anything is frozen
 		return err
 	}
 	if f.next.after, err = d.freeze(ctx, &f, t, g); err != nil {
@@ -109,12 +111,28 @@ func (d *daemon) rotateLog(ctx context.Context, f rotating) error {
 	if err := d.createLog(ctx, f.next, g); err != nil {
 		return fmt.Errorf("%s is frozen, and the new log is not made; call this again: %w", t.Log.Origin(), err)
 	}
+	return d.finishRotation(&f, t)
+}
+
+// made reports whether the new log is there, made by a call that was interrupted.
+func (f *rotating) made(t *verify.Trust) bool {
+	next, err := verify.LoadTrust(f.next.trust())
+	return err == nil && next.Log.Origin() == f.next.origin &&
+		slices.ContainsFunc(next.Frozen, func(l verify.FrozenLog) bool { return l.Log.VKey() == t.Log.VKey() })
+}
+
+// finishRotation gives the new ledger what Sigstore's clients are told.
+func (d *daemon) finishRotation(f *rotating, t *verify.Trust) error {
+	s, changed, err := f.services.read(f.old.trust(), t)
+	if err != nil {
+		return err
+	}
 	if _, err := sigstoreroot.Load(f.old.trust()); changed || err == nil {
 		if err := sigstoreroot.Write(f.next.trust(), s); err != nil {
-			return err
+			return wrong("%v", err)
 		}
 	}
-	return d.moveTUF(&f)
+	return d.moveTUF(f)
 }
 
 func (f *rotating) checkOrigin(t *verify.Trust) error {

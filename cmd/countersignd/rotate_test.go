@@ -99,6 +99,7 @@ func TestOneLogComesAfterAnother(t *testing.T) {
 		"name of a log already": rotate("--origin", "log.example.com"),
 		"--origin":              rotate("--origin", "https://log-2.example.com"),
 		"signed already":        rotate("--origin", "log-2.example.com", "--genesis", g[0]),
+		"trust folder already":  rotate("--origin", "log-2.example.com", "--trust", filepath.Join(data, "trust")),
 		"is there already":      rotate("--origin", "log-2.example.com", "--new", data),
 	} {
 		if out := runs(t, 2, args...); !strings.Contains(out, says) {
@@ -111,6 +112,20 @@ func TestOneLogComesAfterAnother(t *testing.T) {
 	if out := runs(t, 0, rotate("--origin", "log-2.example.com")...); !strings.Contains(out, "1 pieces of negative evidence carried over") {
 		t.Errorf("%s", out)
 	}
+	// Interrupted before the TUF repository moves, it is called again.
+	undo := [][2]string{{filepath.Join(next, "trust", "tuf"), filepath.Join(data, "trust", "tuf")}}
+	for _, key := range []string{tufRootKeyFile, tufTargetsKeyFile, tufOnlineKeyFile} {
+		undo = append(undo, [2]string{filepath.Join(next, "keys", key), filepath.Join(data, "keys", key)})
+	}
+	if err := os.Remove(filepath.Join(data, "trust", "tuf")); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range undo {
+		if err := os.Rename(u[0], u[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs(t, 0, rotate("--origin", "log-2.example.com")...)
 	runs(t, 0, "trust", "tuf", "publish", "--data", next)
 
 	trust := loadTrust(t, filepath.Join(next, "trust"))
