@@ -53,6 +53,9 @@ func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*counte
 		// One request at a time, so that what is counted stays so until it is logged.
 		s.negative.Lock()
 		defer s.negative.Unlock()
+		if err := s.ledger.Settle(ctx); err != nil { // what waits for witnesses cannot be counted
+			return nil, err
+		}
 		if err := s.mayTakeBack(ctx, accepted); err != nil {
 			return nil, err
 		}

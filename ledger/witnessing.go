@@ -171,6 +171,22 @@ func (l *Ledger) published(ctx context.Context, c *call) (*Head, error) {
 	for i := range c.items {
 		size = max(size, c.items[i].index+1)
 	}
+	return l.await(ctx, size)
+}
+
+// Settle waits until everything that is durable now is published: at once without
+// a quorum, else at most as long as Append waits, and then it is ErrWitnessQuorum.
+// Whoever counts entries before appending counts what is published.
+func (l *Ledger) Settle(ctx context.Context) error {
+	if !l.quorum() {
+		return nil
+	}
+	_, err := l.await(ctx, l.committedHead().Size)
+	return err
+}
+
+// await returns the published head once it covers size entries.
+func (l *Ledger) await(ctx context.Context, size uint64) (*Head, error) {
 	patience := time.NewTimer(l.witnessing.Wait)
 	defer patience.Stop()
 	for {

@@ -218,6 +218,9 @@ func TestQuorumIsMissing(t *testing.T) {
 			t.Fatalf("without a quorum: %v", err)
 		}
 	}
+	if err := l.Settle(t.Context()); !errors.Is(err, ledger.ErrWitnessQuorum) {
+		t.Errorf("it settles: %v", err)
+	}
 	if n := store.Commits(); n != 2 || l.Unpublished() != 10 {
 		t.Errorf("%d commits, %d unpublished", n, l.Unpublished())
 	}
@@ -234,6 +237,9 @@ func TestQuorumIsMissing(t *testing.T) {
 	w.windows[0].behave(nil)
 	got := eventually(t, l, lost...)
 	w.cosigned(t, got[0].Receipt.Checkpoint)
+	if err := l.Settle(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if got[0].Record.Index != 10 || !got[0].Duplicate || l.Head().Size != 20 || l.Unpublished() != 0 {
 		t.Errorf("afterwards: index %d, duplicate %t, %d entries", got[0].Record.Index, got[0].Duplicate, l.Head().Size)
 	}
