@@ -86,6 +86,7 @@ func (a *app) logCheckpoint(ctx context.Context, size uint64, trustDir, out stri
 	}
 	cp := tlog.Checkpoint{Origin: resp.Origin, Size: resp.Size, Root: rootOf(resp.Root)}
 	at := resp.Time.AsTime()
+	var cosignatures []tlog.Cosignature
 	if trust != nil {
 		opened, err := openNote(trust, resp.Note)
 		if err != nil {
@@ -95,6 +96,11 @@ func (a *app) logCheckpoint(ctx context.Context, size uint64, trustDir, out stri
 			return lied("the checkpoint's timestamp: %v", err)
 		}
 		cp = opened
+		// Older checkpoints are those that the log signed; only what is published
+		// has been before witnesses.
+		if cosignatures, err = cosigned(trust, resp.Note, size == 0); err != nil {
+			return err
+		}
 	}
 	if out != "" {
 		if err := os.WriteFile(out, resp.Note, 0o644); err != nil {
@@ -102,13 +108,44 @@ func (a *app) logCheckpoint(ctx context.Context, size uint64, trustDir, out stri
 		}
 	}
 	if a.json() {
-		return a.writeJSON(map[string]any{"origin": cp.Origin, "size": cp.Size, "root": cp.Root.String(), "time": at, "note": string(resp.Note), "verified": trust != nil})
+		out := map[string]any{"origin": cp.Origin, "size": cp.Size, "root": cp.Root.String(), "time": at, "note": string(resp.Note), "verified": trust != nil}
+		if trust != nil && trust.Witnesses != nil {
+			out["witnesses"] = witnessesJSON(cosignatures)
+		}
+		return a.writeJSON(out)
 	}
 	a.printf("%s  size %d  root %s  %s\n", printable(cp.Origin, 253), cp.Size, cp.Root, at.Format(time.RFC3339))
+	for _, c := range cosignatures {
+		a.printf("cosigned by %s at %s\n", c.Witness, c.Time.Format(time.RFC3339))
+	}
 	if trust == nil {
 		a.printf("%s\n", a.faint("not verified: add --trust DIR"))
 	}
 	return nil
+}
+
+// cosigned returns who of the trust folder's witnesses cosigned a checkpoint, and
+// wants their quorum where it is asked for.
+func cosigned(trust *verify.Trust, note []byte, quorum bool) ([]tlog.Cosignature, error) {
+	if trust.Witnesses == nil {
+		return nil, nil
+	}
+	cp, out, err := trust.Witnesses.Check(note)
+	switch {
+	case err != nil:
+		return nil, broken("BAD_CHECKPOINT: %v", err)
+	case quorum && !trust.Witnesses.Holds(out):
+		return nil, broken("WITNESS_QUORUM: the checkpoint of %d entries has %d cosignatures; the trust folder wants %s", cp.Size, len(out), trust.Witnesses.Need())
+	}
+	return out, nil
+}
+
+func witnessesJSON(cosignatures []tlog.Cosignature) []map[string]any {
+	out := []map[string]any{}
+	for _, c := range cosignatures {
+		out = append(out, map[string]any{"witness": c.Witness, "time": c.Time})
+	}
+	return out
 }
 
 func rootOf(b []byte) tlog.Hash {

@@ -82,10 +82,11 @@ func TestScripts(t *testing.T) {
 				env.Setenv(k, v)
 			}
 			env.Values[serverKey] = &server{}
+			env.Values[witnessesKey] = map[string]*watcher{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar,
+			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar, "witness": cmdWitness,
 		},
 	})
 }
