@@ -74,6 +74,9 @@ func (d *daemon) freeze(ctx context.Context, f *rotating, t *verify.Trust, g *ge
 		}
 	}
 	fmt.Fprintf(d.out, "frozen   %s at %d entries, root %s, %d pieces of negative evidence carried over\n", p.final.Origin, p.final.Size, p.final.Root, len(p.negative))
+	if t.Witnesses != nil {
+		fmt.Fprintln(d.out, "WITNESS  those of the old log do not know the new one: its trust folder names none until you add them")
+	}
 	return p, nil
 }
 
