@@ -71,3 +71,28 @@ func appendMany(b *testing.B, l *ledger.Ledger, writers, each int) {
 	}
 	wg.Wait()
 }
+
+// BenchmarkAppendWitnessed is BenchmarkAppend with a quorum of two of three
+// witnesses, each a real one over HTTP on loopback, with its memory synced.
+func BenchmarkAppendWitnessed(b *testing.B) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct{ writers, each int }{{1, 1}, {256, 1}, {16, 32}} {
+		b.Run(fmt.Sprintf("%d writers, %d a call", c.writers, c.each), func(b *testing.B) {
+			w := newTown(b, 3, twoOf)
+			cfg := w.config(b, ledgertest.NewMemory(ledgertest.EmptyHead()))
+			cfg.Stamper, cfg.Witnessing.Wait = signing{key}, time.Minute
+			l := open(b, cfg)
+			stop := run(b, l)
+			b.ResetTimer()
+			appendMany(b, l, c.writers, c.each)
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+			if err := stop(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
