@@ -350,6 +350,29 @@ func TestStoreThatWasSetBack(t *testing.T) {
 	}
 }
 
+// A witness whose own memory was set back, or lost, names the size that it knows,
+// and is led from there.
+func TestWitnessThatWasSetBack(t *testing.T) {
+	w := newTown(t, 1, "quorum w0\n")
+	l := start(t, w.config(t, ledgertest.NewMemory(ledgertest.EmptyHead())))
+	mustAppend(t, l, ledgertest.Entries(0, 10)...)
+	forgetful, err := witness.NewServer(witness.ServerConfig{
+		Cosigner: w.windows[0].signer, Logs: []*tlog.Verifier{ledgertest.Signer().Verifier()}, Dir: t.TempDir(), Now: w.clock.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { forgetful.Close() })
+	w.windows[0].behave(forgetful.ServeHTTP)
+	for i := range 3 {
+		got := mustAppend(t, l, ledgertest.Entries(10+5*i, 15+5*i)...)
+		w.cosigned(t, got[0].Receipt.Checkpoint)
+	}
+	w.windows[0].behave(nil) // back to what it knew at 10
+	mustAppend(t, l, ledgertest.Entries(25, 30)...)
+	checkHistory(t, l)
+}
+
 func TestKeptNoteThatIsNotTheLogsIsCorrupt(t *testing.T) {
 	w := newTown(t, 1, "quorum w0\n")
 	store := ledgertest.NewMemory(ledgertest.EmptyHead())

@@ -229,6 +229,6 @@ func (a *app) renderPosture(d *policy.Decision) {
 	}
 	a.printf("\n%s\n%s\n", a.faint("posture: "+text), a.faint("completeness: "+d.Core.Completeness+"   time: "+d.Core.Time))
 	for _, w := range d.Annex.Witnesses {
-		a.printf("%s\n", a.faint(fmt.Sprintf("witness: %s cosigned size %d at %s", w.Witness, d.Core.Log.Size, w.Time.Format(time.RFC3339))))
+		a.printf("%s\n", a.faint(fmt.Sprintf("witness: %s cosigned size %d at %s", printable(w.Witness, 64), d.Core.Log.Size, w.Time.Format(time.RFC3339))))
 	}
 }
