@@ -14,6 +14,9 @@ type Approval struct {
 	ReviewLink string           `json:"reviewLink,omitempty"`
 	// Nonce makes two otherwise equal approvals distinct statements.
 	Nonce string `json:"nonce,omitempty"`
+	// Assertion is the reviewer's own signature where it cannot be that of the
+	// statement.
+	Assertion *Assertion `json:"assertion,omitempty"`
 }
 
 // ApprovalDecision is what the reviewer decided. There is no default.
@@ -48,6 +51,9 @@ func (a *Approval) Validate() error {
 		checkText("predicate.reviewLink", a.ReviewLink, 4096),
 		checkText("predicate.nonce", a.Nonce, 128),
 	)
+	if err == nil && a.Assertion != nil {
+		err = first(a.Assertion.validate(), checkName("predicate.nonce", a.Nonce))
+	}
 	if err == nil && len(a.Scope.Environments) == 0 {
 		err = faultErr(WrongScope, "predicate.scope.environments", "is empty, which approves nothing")
 	}

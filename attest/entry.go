@@ -184,8 +184,20 @@ func NegativeScope(p Predicate) string {
 	return ""
 }
 
+// SignerOf is whose word a statement is that was signed with key: the key's, or, for
+// an approval with an assertion, that of whoever made the assertion.
+func SignerOf(st *Statement, key *PublicKey) KeyID {
+	if a, ok := st.Predicate.(*Approval); ok && a.Assertion != nil {
+		if id, err := a.Assertion.KeyID(); err == nil { // Validate parsed it
+			return id
+		}
+	}
+	return key.ID()
+}
+
 func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
-	keys := []string{TypeKey(st.Predicate.Type()), SignerKey(key.ID()), StatementKey(b.Digest())}
+	signer := SignerOf(st, key)
+	keys := []string{TypeKey(st.Predicate.Type()), SignerKey(signer), StatementKey(b.Digest())}
 	subject := SubjectKey
 	if isVerdict(st.Predicate) {
 		subject = VerdictKey
@@ -223,7 +235,7 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 		}
 	}
 	if scope := NegativeScope(st.Predicate); scope != "" {
-		keys = append(keys, NegativeKey(key.ID(), scope))
+		keys = append(keys, NegativeKey(signer, scope))
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)

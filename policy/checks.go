@@ -46,6 +46,7 @@ const (
 	checkAge           check = "age"               // not too old
 	checkLevel         check = "level"             // of the level that the slot asks
 	checkTeam          check = "team"              // and team
+	checkAssurance     check = "assurance"         // and proves enough of who was there
 	checkExclude       check = "exclude"           // and not one of the excluded roles
 	checkDistinct      check = "distinct"          // one person fills one slot
 	checkAuthenticated check = "authenticated"     // an unauthenticated author may be an approver
@@ -66,7 +67,7 @@ var checks = [...]check{
 	checkRepository, checkOneSource, checkRoles, checkStartScope, checkStartBelow, checkAdmitted, checkAgree, checkBase,
 	checkReplay, checkReplayProof, checkBinding, checkSubjectTree, checkReviewer, checkHuman, checkSelf, checkCommitter, checkCoAuthor,
 	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkOlder, checkVeto, checkRevoked,
-	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
+	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkAssurance, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
 	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable,
 }
 

@@ -14,7 +14,8 @@ import (
 // voice is one person's approval of one change.
 type voice struct {
 	item
-	late bool // logged after the change was admitted
+	late      bool // logged after the change was admitted
+	assurance roster.Assurance
 }
 
 // heard is what reviewers said of one change: who approves, and who objects.
@@ -75,7 +76,10 @@ func (j *judge) count(w *heard, it item, m *merge) {
 			j.ignore(it, Revoked, m.change, "was taken back")
 			return
 		}
-		w.approvals = append(w.approvals, voice{item: it, late: len(j.admissions[m.ID]) > 0 && it.Index() > m.first})
+		w.approvals = append(w.approvals, voice{
+			item: it, late: len(j.admissions[m.ID]) > 0 && it.Index() > m.first,
+			assurance: min(it.Assurance(), it.key.Assurance), // the roster may be another than the verifier's
+		})
 	case attest.Withdrawn:
 		j.ignore(it, Revoked, m.change, "%s took their word back", it.by.ID)
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
@@ -183,11 +182,11 @@ func (j *judge) signedBy(c *gitfacts.Commit, a *author, at time.Time) bool {
 	if c == nil || c.Signature == "" {
 		return false
 	}
-	spki, err := c.SSHSigner()
+	id, err := c.SSHSigner()
 	if err != nil {
 		return false
 	}
-	pr, key, ok := j.in.Set.Roster.ByKey(sha256.Sum256(spki))
+	pr, key, ok := j.in.Set.Roster.ByKey(id)
 	if !ok || a.principal == nil || pr != a.principal && pr.ID != a.principal.Operator {
 		return false
 	}

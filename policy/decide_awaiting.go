@@ -14,7 +14,7 @@ type opening struct {
 	seats      []seat
 	voices     []voice
 	at         seating
-	candidates []*roster.Principal
+	candidates []sitter
 }
 
 // missing counts the empty seats of each slot, in the order of the slots.
@@ -42,22 +42,48 @@ func (o *opening) need(slots int) string {
 }
 
 // candidates are the people who could still approve a change: on the roster and
-// with a key now, not among its authors, and not among those who already count.
-func (j *judge) candidates(st *study, voices []voice) []*roster.Principal {
-	var out []*roster.Principal
+// with a key now, not among its authors, and not among those who already count for
+// all that is asked.
+func (j *judge) candidates(st *study, o *opening) []sitter {
+	var out []sitter
 	for _, p := range j.in.Set.Roster.Principals() {
-		if p.Kind == roster.Person && j.canSign(p) && !st.holds(p.ID) &&
-			!slices.ContainsFunc(voices, func(v voice) bool { return v.by.ID == p.ID }) {
-			out = append(out, p)
+		if p.Kind != roster.Person || st.holds(p.ID) {
+			continue
+		}
+		could := sitter{p, j.couldAssure(p)}
+		spoke := slices.IndexFunc(o.voices, func(v voice) bool { return v.by.ID == p.ID })
+		if could.assurance > 0 && (spoke < 0 || o.wantsMore(o.voices[spoke].assurance, could.assurance)) {
+			out = append(out, could)
 		}
 	}
-	slices.SortFunc(out, func(a, b *roster.Principal) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b sitter) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }
 
-// canSign reports whether a person has a key that would count now.
-func (j *judge) canSign(p *roster.Principal) bool {
-	return p.Holds(j.in.Now) && slices.ContainsFunc(p.Keys, func(k roster.Key) bool { return k.Holds(j.in.Now) && !j.revokedKey(p, &k) })
+// wantsMore reports whether an empty seat asks for more than an approval proved, so that
+// giving it again, with what proves more, would help.
+func (o *opening) wantsMore(proved, could roster.Assurance) bool {
+	for i, at := range o.at {
+		if a := o.seats[i].Assurance; at < 0 && a > proved && a <= could {
+			return true
+		}
+	}
+	return false
+}
+
+// couldAssure is the most that a person could prove now, with a key that would count;
+// zero without one.
+func (j *judge) couldAssure(p *roster.Principal) roster.Assurance {
+	var most roster.Assurance
+	if !p.Holds(j.in.Now) {
+		return most
+	}
+	for _, k := range p.Keys {
+		if k.Holds(j.in.Now) && !j.revokedKey(p, &k) {
+			most = max(most, k.Assurance)
+		}
+	}
+	return most
 }
 
 // whoCould lists the candidates who fit any empty seat.
@@ -77,9 +103,11 @@ func (j *judge) whoCould(o *opening, m *merge) []string {
 // fillable reports whether the candidates could take all the empty seats, people
 // who already approved moving to other seats where that helps.
 func (j *judge) fillable(o *opening, m *merge) bool {
-	people := make([]*roster.Principal, 0, len(o.voices)+len(o.candidates))
+	people := make([]sitter, 0, len(o.voices)+len(o.candidates))
 	for _, v := range o.voices {
-		people = append(people, v.by)
+		if !slices.ContainsFunc(o.candidates, func(c sitter) bool { return c.ID == v.by.ID }) {
+			people = append(people, v.sitter())
+		}
 	}
 	people = append(people, o.candidates...)
 	return match(len(people), len(o.seats), func(p, s int) bool { return j.fits(people[p], &o.seats[s], m) }).full()

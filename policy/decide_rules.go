@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy/roster"
 )
 
 // The ids of findings that no rule of the policy makes, because they always hold.
@@ -126,7 +127,7 @@ func (j *judge) describeChange(st *study, origin attest.Origin) {
 	slices.Sort(r.Agents)
 	name := nameOf(r)
 	for _, a := range st.approvals {
-		r.Approved = append(r.Approved, Voice{Person: a.by.ID, Level: a.by.Level, Index: a.Index(), Late: a.late})
+		r.Approved = append(r.Approved, Voice{Person: a.by.ID, Level: a.by.Level, Assurance: a.assurance.String(), Index: a.Index(), Late: a.late})
 		j.cite(a.item, "approval of "+name)
 	}
 	for _, a := range st.vetoes {
@@ -197,19 +198,17 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 	case !accepts(q.Bindings, st.binding) && !r.Forbid && j.on(checkBinding):
 		return fail(Unbound, "its binding is %s: %s", st.binding, st.unbound)
 	}
-	if missing := unavailable(q); missing != "" && j.on(checkAvailable) {
-		return fail(NotAvailable, "it asks for %s, which this version cannot check", missing)
+	if missing := unavailable(q, j.in.Gathered.Followed()); missing != "" && j.on(checkAvailable) {
+		return fail(NotAvailable, "it asks for %s, which is not to be had here", missing)
 	}
 	return j.applySlots(r, st, f)
 }
 
 // unavailable names an option of the highest tier that is not there yet.
-func unavailable(q *Require) string {
+func unavailable(q *Require, followed bool) string {
 	switch {
-	case q.Presence:
-		return "proof that the approver was present"
-	case q.Followed:
-		return "a verifier that follows the log"
+	case q.Followed && !followed:
+		return "a gate that follows the log (countersign verify --followed)"
 	case q.Recomputers > 0:
 		return "further parties that recompute the replay"
 	}
@@ -245,6 +244,9 @@ func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 	case old > 0:
 		f.Kind = StaleApproval
 		f.Why += fmt.Sprintf("; %s older than %s", plural(old, "approval is", "approvals are"), r.Require.MaxAge)
+	case j.seatVoices(assured(voices), seats, st.merge).full():
+		f.Kind = LowAssurance
+		f.Why += "; those that are there prove less of who was there than is asked"
 	case match(len(voices), len(seats), func(int, int) bool { return true }).full():
 		f.Kind = NotSenior
 	}
@@ -253,12 +255,21 @@ func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 		st.closed = st.closed || !f.Audit
 		return f
 	}
-	o.candidates = j.candidates(st, voices)
+	o.candidates = j.candidates(st, &o)
 	f.Who = j.whoCould(&o, st.merge)
 	if !f.Audit {
 		st.open = append(st.open, o)
 	}
 	return f
+}
+
+// assured are the same approvals, if they proved all that can be proven.
+func assured(voices []voice) []voice {
+	out := slices.Clone(voices)
+	for i := range out {
+		out[i].assurance = roster.Verified
+	}
+	return out
 }
 
 func (j *judge) timing(q *Require) Timing {

@@ -30,10 +30,20 @@ func (j *judge) seatsOf(r *Require, s *authors) []seat {
 	return out
 }
 
+// A sitter is a person with what their approval proves, or could prove.
+type sitter struct {
+	*roster.Principal
+	assurance roster.Assurance
+}
+
+func (v voice) sitter() sitter { return sitter{v.by, v.assurance} }
+
 // fits reports whether a person may sit in a seat.
-func (j *judge) fits(p *roster.Principal, st *seat, m *merge) bool {
+func (j *judge) fits(p sitter, st *seat, m *merge) bool {
 	levels := j.in.Set.Levels
 	switch {
+	case p.assurance < st.Assurance && j.on(checkAssurance):
+		return false
 	case len(st.Kinds) > 0 && !slices.Contains(st.Kinds, Explicit):
 		return false // forge approvals are not there yet
 	case st.Level != "" && j.on(checkLevel) && slices.Index(levels, p.Level) < slices.Index(levels, st.Level):
@@ -41,7 +51,7 @@ func (j *judge) fits(p *roster.Principal, st *seat, m *merge) bool {
 	case len(st.Teams) > 0 && j.on(checkTeam) && !slices.ContainsFunc(st.Teams, func(t string) bool { return slices.Contains(p.Teams, t) }):
 		return false
 	}
-	return !j.on(checkExclude) || !slices.ContainsFunc(st.Exclude, func(role string) bool { return j.hasRole(p, role, m) })
+	return !j.on(checkExclude) || !slices.ContainsFunc(st.Exclude, func(role string) bool { return j.hasRole(p.Principal, role, m) })
 }
 
 // hasRole reports whether somebody has a role that a slot excludes. When it is not
@@ -115,11 +125,11 @@ func (j *judge) seatVoices(voices []voice, seats []seat, m *merge) seating {
 	if !j.on(checkDistinct) { // what a count without a matching would say
 		at := make(seating, len(seats))
 		for i := range seats {
-			at[i] = slices.IndexFunc(voices, func(v voice) bool { return j.fits(v.by, &seats[i], m) })
+			at[i] = slices.IndexFunc(voices, func(v voice) bool { return j.fits(v.sitter(), &seats[i], m) })
 		}
 		return at
 	}
-	return match(len(voices), len(seats), func(p, s int) bool { return j.fits(voices[p].by, &seats[s], m) })
+	return match(len(voices), len(seats), func(p, s int) bool { return j.fits(voices[p].sitter(), &seats[s], m) })
 }
 
 // wants says in words whom a slot asks for.
@@ -131,6 +141,12 @@ func (st *seat) wants(slots int) string {
 	}
 	if len(st.Teams) > 0 {
 		fmt.Fprintf(&b, " of team %s", strings.Join(st.Teams, " or "))
+	}
+	switch st.Assurance {
+	case roster.Present:
+		b.WriteString(" who touches what holds their key")
+	case roster.Verified:
+		b.WriteString(" who proves with PIN or finger that it is them")
 	}
 	b.WriteString(" who did not write it")
 	if len(st.Exclude) > 0 {

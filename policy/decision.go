@@ -103,8 +103,10 @@ type Author struct {
 type Voice struct {
 	Person string `json:"person"`
 	Level  string `json:"level"`
-	Index  uint64 `json:"index"`
-	Late   bool   `json:"late"` // logged after the admission
+	// Assurance is what the approval proves of the person: key, presence or verified.
+	Assurance string `json:"assurance"`
+	Index     uint64 `json:"index"`
+	Late      bool   `json:"late"` // logged after the admission
 }
 
 // Finding is how one rule fared with one change.

@@ -7,6 +7,7 @@ const (
 	SelfApproval       Kind = "SELF_APPROVAL"                // by an author, or the operator of an agent that helped
 	NotHuman           Kind = "NOT_HUMAN"                    // by an agent or a service
 	NotSenior          Kind = "NOT_SENIOR"                   // enough approvals, not of the level or team that is asked
+	LowAssurance       Kind = "LOW_ASSURANCE"                // enough approvals, that prove too little of who was there
 	StaleApproval      Kind = "STALE_APPROVAL"               // for another head, or too old
 	Late               Kind = "LATE"                         // logged after the merge that it should precede
 	Revoked            Kind = "REVOKED"                      // taken back

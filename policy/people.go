@@ -61,14 +61,19 @@ func writePrincipal(b *strings.Builder, p roster.Principal, from time.Time) erro
 		fmt.Fprintf(b, "    emails: [%s]\n", `"`+strings.Join(p.Emails, `", "`)+`"`)
 	}
 	for i, k := range p.Keys {
+		if i == 0 {
+			b.WriteString("    keys:\n")
+		}
+		fmt.Fprintf(b, "      - name: %s\n        from: %s\n", k.Name, since)
+		if k.SSH != nil {
+			fmt.Fprintf(b, "        ssh: %s\n        assurance: %s\n", k.SSH.Line(), max(k.Assurance, roster.ByKey))
+			continue
+		}
 		pub, err := attest.ParsePublicKey(k.SPKI)
 		if err != nil {
 			return fmt.Errorf("key of %s: %w", p.ID, err)
 		}
-		if i == 0 {
-			b.WriteString("    keys:\n")
-		}
-		fmt.Fprintf(b, "      - name: %s\n        from: %s\n        publicKey: |\n", k.Name, since)
+		b.WriteString("        publicKey: |\n")
 		for line := range strings.Lines(string(pub.PEM())) {
 			b.WriteString("          " + line)
 		}

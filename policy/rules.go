@@ -88,6 +88,7 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 
 func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 	var q Require
+	present := false
 	known := []string{"approvals", "bindings", "timing", "maxAge", "presence", "followed", "recomputers"}
 	err := v.Fields(known, func(key string, f strictyaml.Node) (err error) {
 		switch key {
@@ -104,7 +105,7 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 		case "maxAge":
 			q.MaxAge, err = f.Duration(10 * 365 * 24 * time.Hour)
 		case "presence":
-			q.Presence, err = f.Bool()
+			present, err = f.Bool()
 		case "followed":
 			q.Followed, err = f.Bool()
 		case "recomputers":
@@ -118,7 +119,15 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 	if len(q.Slots) > maxSlots {
 		return q, v.Errorf("has more than %d slots", maxSlots)
 	}
-	if len(q.Slots) == 0 && q.Bindings == nil && !q.Presence && !q.Followed && q.Recomputers == 0 {
+	if present && len(q.Slots) == 0 {
+		return q, v.Errorf("presence: of whom? there are no approvals")
+	}
+	for i := range q.Slots {
+		if present {
+			q.Slots[i].Assurance = max(q.Slots[i].Assurance, roster.Present)
+		}
+	}
+	if len(q.Slots) == 0 && q.Bindings == nil && !q.Followed && q.Recomputers == 0 {
 		return q, v.Errorf("requires nothing")
 	}
 	return q, nil
@@ -143,7 +152,7 @@ var excludable = []string{"merger", "owner"}
 
 func (s *Set) parseSlot(v strictyaml.Node) (Slot, error) {
 	var slot Slot
-	err := v.Fields([]string{"count", "level", "teams", "kinds", "exclude"}, func(key string, f strictyaml.Node) (err error) {
+	err := v.Fields([]string{"count", "level", "teams", "kinds", "assurance", "exclude"}, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "count":
 			slot.Count, err = f.Int(1, maxCount)
@@ -163,6 +172,10 @@ func (s *Set) parseSlot(v strictyaml.Node) (Slot, error) {
 				slot.Kinds = append(slot.Kinds, ApprovalKind(k))
 				return err
 			})
+		case "assurance":
+			var name string
+			name, err = f.OneOf("assurance", roster.Assurances)
+			slot.Assurance = roster.ParseAssurance(name)
 		case "exclude":
 			err = f.Items(func(item strictyaml.Node) error {
 				role, err := item.OneOf("role", excludable)

@@ -88,7 +88,6 @@ type Require struct {
 	Timing   Timing        // empty: the environment's
 	MaxAge   time.Duration // of an approval at the time of decision; zero: no limit
 	// Options of the highest tier. What is not there yet denies, and says so.
-	Presence    bool // the approver was shown to be present
 	Followed    bool // the verifier followed the log itself
 	Recomputers int  // parties that recomputed the replay, besides the admitter
 }
@@ -99,6 +98,8 @@ type Slot struct {
 	Level string         // minimum; empty: any
 	Teams []string       // any of these; empty: any
 	Kinds []ApprovalKind // accepted; empty: explicit
+	// Assurance is the least that an approval must prove of its person; zero: a key.
+	Assurance roster.Assurance
 	// Exclude are further roles (merger, owner) whose holders cannot fill it. Authors,
 	// committers, co-authors, openers, operators and agents never can.
 	Exclude []string

@@ -58,7 +58,7 @@ func (v *Verifier) Accept(_ context.Context, bundle []byte, now time.Time) (*Acc
 	}
 	return &Accepted{
 		Logged: logged, Bundle: attest.Normal(offered.bundle, offered.key), Statement: it.statement, Digest: it.bundle.Digest(),
-		Signer: roster.KeyID(it.key.ID()), Principal: it.principal,
+		Signer: roster.KeyID(attest.SignerOf(it.statement, it.key)), Principal: it.principal,
 	}, nil
 }
 
@@ -157,6 +157,9 @@ func (v *Verifier) checkOffered(it *item) *Refusal {
 	tried := 0
 	for _, p := range v.roster.Principals() {
 		for _, k := range p.Keys {
+			if k.SPKI == nil {
+				continue
+			}
 			if tried++; tried > maxGuesses {
 				return refuse(UntrustedKey, "the bundle names no key (publicKey.hint), and none of the first %d of the roster signed it", maxGuesses)
 			}

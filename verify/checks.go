@@ -24,6 +24,8 @@ type item struct {
 	statement *attest.Statement // subject
 	principal *roster.Principal // signer; nil for the trusted service
 	validity  []roster.Validity // signer: of the principal and of the key
+	signer    roster.KeyID      // signer: of an assertion; else zeros
+	assurance roster.Assurance  // signer
 	time      time.Time         // time
 	carrier   *carrier          // carried: what was in the place of bundle, key and statement
 	vouched   string            // carried: the foreign log that vouches for it
@@ -78,9 +80,13 @@ func (it *item) describe(r *Refusal) {
 }
 
 func (it *item) evidence() *Evidence {
+	signer := it.signer
+	if signer == (roster.KeyID{}) {
+		signer = roster.KeyID(it.key.ID())
+	}
 	return &Evidence{
 		index: it.sealed.Index, leaf: it.place.leaf, digest: it.bundle.Digest(), statement: it.statement,
-		signer: roster.KeyID(it.key.ID()), time: it.time, facts: it.facts, identity: it.key.Identity(), vouched: it.vouched,
+		signer: signer, assurance: it.assurance, time: it.time, facts: it.facts, identity: it.key.Identity(), vouched: it.vouched,
 	}
 }
 

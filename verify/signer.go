@@ -20,6 +20,12 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 		it.validity = []roster.Validity{v.trust.ServiceValid, v.trust.ServiceValid}
 		return nil
 	}
+	if c := v.trust.Console; c != nil && it.key == c.Key {
+		return v.checkAssertion(it)
+	}
+	if a, ok := it.statement.Predicate.(*attest.Approval); ok && a.Assertion != nil {
+		return refuse(WrongScope, "an approval with an assertion is signed around by the trust folder's console, and by nobody else")
+	}
 	p, k, ok := v.roster.ByKey(id)
 	if !ok {
 		return refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(it.key))
@@ -31,6 +37,13 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 	if r := checkClaims(it.key, k); r != nil {
 		return r
 	}
+	it.assurance = roster.ByKey
+	return v.checkSpeaker(it)
+}
+
+// checkSpeaker asks whether the principal may say such a thing, and says it themselves.
+func (v *Verifier) checkSpeaker(it *item) *Refusal {
+	p, typ := it.principal, it.statement.Predicate.Type()
 	if !MayMake(v.roster, p, typ) {
 		return refuse(WrongScope, "%s %s may not make %s", p.Kind, p.ID, typ)
 	}

@@ -43,6 +43,10 @@ type Trust struct {
 	// MaxCheckpointAge is how old the log's state may be in an offline verdict.
 	MaxCheckpointAge time.Duration
 
+	// Console signs around approvals that people made with an SSH key or a passkey; nil
+	// where there is none.
+	Console *Console
+
 	// Authorities are believed about the certificates of those who sign without a
 	// key of their own, and Foreign about what was logged elsewhere. Mostly there
 	// are none.
@@ -100,6 +104,11 @@ func (t *Trust) Check() error {
 	for i := range t.Foreign {
 		if err := t.Foreign[i].check(); err != nil {
 			return fmt.Errorf("foreignLogs: %w", err)
+		}
+	}
+	if t.Console != nil {
+		if err := t.Console.check(t); err != nil {
+			return fmt.Errorf("console: %w", err)
 		}
 	}
 	return t.distinctKeys()

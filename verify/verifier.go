@@ -80,6 +80,9 @@ func (v *Verifier) readKeys() error {
 	service := roster.KeyID(v.trust.Service.ID())
 	for _, p := range v.roster.Principals() {
 		for _, k := range p.Keys {
+			if k.SPKI == nil {
+				continue // it signs no statements
+			}
 			key, err := attest.ParsePublicKey(k.SPKI)
 			if err != nil {
 				return fmt.Errorf("roster: key of %s: %w", p.ID, err)
@@ -91,6 +94,13 @@ func (v *Verifier) readKeys() error {
 		}
 	}
 	v.keys[service] = v.trust.Service
+	if c := v.trust.Console; c != nil {
+		id := roster.KeyID(c.Key.ID())
+		if p, _, taken := v.roster.ByKey(id); taken {
+			return fmt.Errorf("roster: a key of %s is the console's: one key, one voice", p.ID)
+		}
+		v.keys[id] = c.Key
+	}
 	return nil
 }
 

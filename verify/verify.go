@@ -65,6 +65,7 @@ type Evidence struct {
 	signer    roster.KeyID
 	time      time.Time
 	facts     *gitfacts.Facts
+	assurance roster.Assurance
 	identity  *attest.Identity
 	vouched   string
 }
@@ -90,7 +91,11 @@ func (e *Evidence) Digest() attest.Digest { return e.digest }
 // Statement is what was signed. The caller must not change it.
 func (e *Evidence) Statement() *attest.Statement { return e.statement }
 
-// Signer is the key that signed.
+// Assurance is how sure it makes us that whoever signed was there; 0 for what the
+// service signs. It is never more than the roster vouches for.
+func (e *Evidence) Assurance() roster.Assurance { return e.assurance }
+
+// Signer is the key that signed, or that made the assertion inside an approval.
 func (e *Evidence) Signer() roster.KeyID { return e.signer }
 
 // Time is when the log took the entry, by its timestamp token: whole seconds in

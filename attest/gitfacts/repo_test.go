@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/credential"
 )
 
 // gitRepo is a small repository that a test writes to as an attacker could.
@@ -238,12 +239,16 @@ func TestSSHSignedCommitsNameTheirKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spki, err := c.SSHSigner()
+	line, err := os.ReadFile(key + ".pub")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := attest.ParsePublicKey(spki); err != nil {
-		t.Errorf("the signer is no roster key: %v", err)
+	public, _, err := credential.ParseSSHLine(string(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := c.SSHSigner(); err != nil || id != public.ID() {
+		t.Errorf("signed by %x, %v", id, err)
 	}
 	c.Signed = append([]byte("x"), c.Signed...)
 	if _, err := c.SSHSigner(); err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/credential"
 	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/roster"
 )
@@ -84,8 +85,22 @@ func parsePrincipal(kind roster.Kind, spec string) (roster.Principal, error) {
 			}
 			name := strings.TrimSuffix(filepath.Base(value), ".pub")
 			p.Keys = append(p.Keys, roster.Key{SPKI: pub.SPKI(), Name: name})
+		case "ssh":
+			text, err := readFile(value, 64<<10)
+			if err != nil {
+				return p, err
+			}
+			k, _, err := credential.ParseSSHLine(strings.TrimSpace(string(text)))
+			if err != nil {
+				return p, wrong("%s: %v", value, err)
+			}
+			key := roster.Key{SSH: k, Name: strings.TrimSuffix(filepath.Base(value), ".pub"), Assurance: roster.ByKey}
+			if k.Hardware() {
+				key.Assurance = roster.Present
+			}
+			p.Keys = append(p.Keys, key)
 		default:
-			return p, wrong("%q: %q is none of level=, teams=, email=, operator=, may=, key=, forge", spec, w)
+			return p, wrong("%q: %q is none of level=, teams=, email=, operator=, may=, key=, ssh=, forge", spec, w)
 		}
 	}
 	return p, nil

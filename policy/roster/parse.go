@@ -1,11 +1,6 @@
 package roster
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
 	"slices"
 	"strings"
 
@@ -245,44 +240,6 @@ func (p *parser) accountsOf(v strictyaml.Node, pr *Principal) error {
 	})
 }
 
-func (p *parser) keys(v strictyaml.Node, pr *Principal) error {
-	return v.Items(func(item strictyaml.Node) error {
-		var k Key
-		err := item.Fields([]string{"name", "publicKey", "from", "until"}, func(key string, f strictyaml.Node) (err error) {
-			switch key {
-			case "name":
-				k.Name, err = f.Text()
-			case "publicKey":
-				k.SPKI, err = publicKey(f)
-			case "from":
-				k.From, err = f.Time()
-			case "until":
-				k.Until, err = f.Time()
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		switch {
-		case k.SPKI == nil:
-			return item.Errorf("publicKey is missing")
-		case k.From.IsZero():
-			return item.Errorf("from is missing: since when does this key speak?")
-		case !k.Until.IsZero() && k.Until.Before(k.From):
-			return item.Errorf("until is before from")
-		}
-		k.ID = sha256.Sum256(k.SPKI)
-		if other, twice := p.roster.byKey[k.ID]; twice {
-			return item.Errorf("this key already belongs to %s: one key, one voice", nameOf(other.principal, pr))
-		}
-		pr.Keys = append(pr.Keys, k)
-		own := k
-		p.roster.byKey[k.ID] = keyOwner{principal: pr, key: &own}
-		return nil
-	})
-}
-
 func (p *parser) identities(v strictyaml.Node, pr *Principal) error {
 	return v.Items(func(item strictyaml.Node) error {
 		var i Identity
@@ -326,8 +283,8 @@ func (p *parser) identities(v strictyaml.Node, pr *Principal) error {
 			return item.Errorf("%s of %s already belongs to %s (letter case does not matter)", i.Subject, i.Issuer, nameOf(other, pr))
 		}
 		p.subjects[fold] = pr
-		key := Key{ID: p.terms.IdentityID(i.Issuer, i.Subject), Name: i.Subject, Identity: &i, Validity: i.Validity}
-		pr.Identities = append(pr.Identities, i)
+		key := Key{ID: p.terms.IdentityID(i.Issuer, i.Subject), Name: i.Subject, Identity: &i, Assurance: ByKey, Validity: i.Validity}
+		pr.Keys = append(pr.Keys, key)
 		p.roster.byKey[key.ID] = keyOwner{principal: pr, key: &key}
 		return nil
 	})
@@ -337,30 +294,6 @@ func (p *parser) identities(v strictyaml.Node, pr *Principal) error {
 // the address of a service account.
 func isMachine(subject string) bool {
 	return strings.Contains(subject, ":") || !strings.Contains(subject, "@") || strings.HasSuffix(strings.ToLower(subject), ".gserviceaccount.com")
-}
-
-func publicKey(v strictyaml.Node) ([]byte, error) {
-	text, err := v.Text()
-	if err != nil {
-		return nil, err
-	}
-	block, rest := pem.Decode([]byte(text))
-	if block == nil || block.Type != "PUBLIC KEY" || strings.TrimSpace(string(rest)) != "" {
-		return nil, v.Errorf("is not one PEM block of type PUBLIC KEY")
-	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		return nil, v.Errorf("is no public key: %v", err)
-	}
-	ec, ok := key.(*ecdsa.PublicKey)
-	if !ok || ec.Curve != elliptic.P256() {
-		return nil, v.Errorf("is %T; only ECDSA P-256 keys are accepted", key)
-	}
-	canonical, err := x509.MarshalPKIXPublicKey(ec)
-	if err != nil || string(canonical) != string(block.Bytes) {
-		return nil, v.Errorf("is not in canonical form")
-	}
-	return canonical, nil
 }
 
 // ByEmail returns whose address this is. Addresses match without regard to case,

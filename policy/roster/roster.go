@@ -5,6 +5,8 @@ package roster
 import (
 	"slices"
 	"time"
+
+	"github.com/countersign-dev/countersign/attest/credential"
 )
 
 // KeyID is the SHA-256 of a key's SubjectPublicKeyInfo in DER.
@@ -37,9 +39,7 @@ type Principal struct {
 	Forge    bool
 	Emails   []string // git identities, exact
 	Accounts []Account
-	Keys     []Key
-	// Identities are what certificate authorities may call this principal.
-	Identities []Identity
+	Keys     []Key // and identities
 	Validity
 }
 
@@ -62,15 +62,53 @@ type Account struct {
 	Login string // for display
 }
 
-// A Key is what speaks for its owner, and when: a public key, or an identity, which
-// has certificates instead of a key.
+// A Key is what speaks for its owner, and when. It is one of four: a public key for
+// statements (SPKI), an identity, which has certificates instead of a key, an SSH key,
+// or a passkey; the last two sign approvals only.
 type Key struct {
 	ID       KeyID
-	SPKI     []byte // DER; nil for an identity
 	Name     string
-	Identity *Identity // nil for a key
+	SPKI     []byte // DER, ECDSA P-256
+	Identity *Identity
+	SSH      *credential.SSHKey
+	Passkey  *Passkey
+	// Assurance is the most that the owners of the policy vouch for: what an
+	// approval with it proves is this or less.
+	Assurance Assurance
 	Validity
 }
+
+// A Passkey is a WebAuthn credential.
+type Passkey struct {
+	Credential []byte // its id
+	SPKI       []byte // DER, ECDSA P-256 or Ed25519
+}
+
+// Assurance is how sure an approval makes us that its person was there. A greater one
+// includes the lesser.
+type Assurance int
+
+// The assurances.
+const (
+	ByForge  Assurance = iota + 1 // a forge says so
+	ByKey                         // whoever can use a key
+	Present                       // somebody touched what holds the key
+	Verified                      // and gave a PIN, a finger or a face that it knows
+)
+
+// Assurances are the names, from the least on.
+var Assurances = []string{"forge", "key", "presence", "verified"}
+
+// String is the name; "none" for the zero value.
+func (a Assurance) String() string {
+	if a < ByForge || a > Verified {
+		return "none"
+	}
+	return Assurances[a-1]
+}
+
+// ParseAssurance is the assurance of a name, or 0.
+func ParseAssurance(name string) Assurance { return Assurance(slices.Index(Assurances, name) + 1) }
 
 // Validity is a closed interval of time. A zero From is an error in a roster
 // file; a zero Until means no end.
