@@ -30,6 +30,9 @@ type Config struct {
 	Ledger  *ledger.Ledger
 	Trust   *verify.Trust      // of the ledger: what its clients are given
 	Service *attest.PrivateKey // signs verdicts; Trust names its public half
+	// Console signs around approvals that people made with an SSH key or a passkey;
+	// without one there are none. Trust names its public half.
+	Console *attest.PrivateKey
 	// Timestamps is the authority that answers RFC 3161 requests; without one
 	// there is no such endpoint.
 	Timestamps *tsa.Authority
@@ -65,6 +68,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Trust.Service == nil || c.Trust.Service.ID() != c.Service.Public().ID() {
 		return c, errors.New("the service key is not the one that the trust folder names")
+	}
+	if named := c.Trust.Console; (named == nil) != (c.Console == nil) || named != nil && named.Key.ID() != c.Console.Public().ID() {
+		return c, errors.New("the console's key is not the one that the trust folder names")
 	}
 	if c.Trust.Log == nil || c.Trust.Log.VKey() != c.Ledger.Verifier().VKey() {
 		return c, errors.New("the log's key is not the one that the trust folder names")
@@ -102,10 +108,11 @@ type Server struct {
 	handler  http.Handler
 	admit    admission
 
-	verdicts *lru.Cache[question, *verdict] // what was answered last
-	asking   [64]sync.Mutex                 // one of them for each question
-	draining context.Context                // done when the server stops
-	drain    context.CancelFunc
+	verdicts       *lru.Cache[question, *verdict] // what was answered last
+	asking         [64]sync.Mutex                 // one of them for each question
+	authenticators authenticators                 // of authenticators
+	draining       context.Context                // done when the server stops
+	drain          context.CancelFunc
 }
 
 // maxVerdicts bounds the verdicts that are remembered; each may be some 100 KB.

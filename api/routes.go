@@ -74,7 +74,7 @@ func open(path string) bool {
 func writes(path string) bool {
 	switch path {
 	case countersignv1connect.LedgerServiceAppendProcedure, countersignv1connect.LedgerServiceAttachProcedure,
-		countersignv1connect.LedgerServiceImportProcedure, rekorPath:
+		countersignv1connect.LedgerServiceImportProcedure, countersignv1connect.LedgerServiceApproveProcedure, rekorPath:
 		return true
 	}
 	return false

@@ -49,6 +49,19 @@ func (a *Assertion) KeyID() (KeyID, error) {
 	return sig.Key.ID(), nil
 }
 
+// Counter is how many signatures an authenticator says it has made; 0 where it does not
+// count, or has none.
+func (a *Assertion) Counter() uint32 {
+	if a.Passkey != nil {
+		return a.Passkey.Counter()
+	}
+	sig, err := credential.ParseSSH(a.SSH)
+	if err != nil {
+		return 0
+	}
+	return sig.Counter()
+}
+
 // Presented is what an assertion is over: "countersign approval v1\n" ‖ origin of the
 // log ‖ "\n" ‖ the statement's payload without the assertion. It names the head, the
 // tree, the environments, the reviewer and the decision, and the log that it is for.

@@ -23,6 +23,7 @@ type Accepted struct {
 	Digest    attest.Digest // of the payload
 	Signer    roster.KeyID
 	Principal *roster.Principal // nil for the trusted service
+	Assurance roster.Assurance
 }
 
 // freshChecks are the steps for a bundle that is offered to the log: those of an
@@ -58,7 +59,7 @@ func (v *Verifier) Accept(_ context.Context, bundle []byte, now time.Time) (*Acc
 	}
 	return &Accepted{
 		Logged: logged, Bundle: attest.Normal(offered.bundle, offered.key), Statement: it.statement, Digest: it.bundle.Digest(),
-		Signer: roster.KeyID(attest.SignerOf(it.statement, it.key)), Principal: it.principal,
+		Signer: roster.KeyID(attest.SignerOf(it.statement, it.key)), Principal: it.principal, Assurance: it.assurance,
 	}, nil
 }
 

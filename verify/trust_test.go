@@ -23,6 +23,7 @@ func TestATrustFolderReadsAsItWasWritten(t *testing.T) {
 	own, err := scenario.NewAuthority(epoch)
 	must(t, err)
 	w.trust.Authorities = append(w.trust.Authorities, own.Trusted())
+	w.trust.Console = &verify.Console{Key: w.key("console").Public(), Valid: w.trust.LogValid, Party: scenario.Party}
 	dir := filepath.Join(t.TempDir(), "trust")
 	must(t, verify.WriteTrust(dir, w.trust))
 	got, err := verify.LoadTrust(dir)
@@ -121,6 +122,9 @@ func TestTrustFoldersThatAreRefused(t *testing.T) {
 		names                []string
 	}{
 		{"G12 no start of the log's key", verify.TrustFile, vkey + "\n" + from, vkey + "\n", []string{"trust.yaml", "log", "from"}},
+		{"a console with the service's key", verify.TrustFile, "timestamps:\n", "console:\n  from: 2026-01-01T00:00:00Z\n  publicKey: |\n    " + strings.ReplaceAll(strings.TrimSpace(string(w.trust.Service.PEM())), "\n", "\n    ") + "\ntimestamps:\n", []string{"trust.yaml", "console", "one key, one voice"}},
+		{"a console without a key", verify.TrustFile, "timestamps:\n", "console:\n  from: 2026-01-01T00:00:00Z\ntimestamps:\n", []string{"trust.yaml", "console", "publicKey"}},
+		{"a console on plain http", verify.TrustFile, "timestamps:\n", "console:\n  from: 2026-01-01T00:00:00Z\n  relyingParty: example.com\n  origins: [\"http://example.com\"]\n  publicKey: |\n    " + strings.ReplaceAll(strings.TrimSpace(string(other.key("console").Public().PEM())), "\n", "\n    ") + "\ntimestamps:\n", []string{"trust.yaml", "console", "https"}},
 		{"G12 no start of the service's key", verify.TrustFile, from + "timestamps", "timestamps", []string{"trust.yaml", "service", "from"}},
 		{"an unknown field", verify.TrustFile, "genesis:", "genesys:", []string{"trust.yaml:", "genesys", "genesis"}},
 		{"a field twice", verify.TrustFile, "genesis:", "owners: [x, y]\ngenesis:", []string{"trust.yaml:", "owners"}},

@@ -58,7 +58,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 
 var trustFields = []string{
 	"log", "service", "timestamps", "genesis", "owners", "unsafeSingleOwner", "maxCheckpointAge",
-	"witnesses", "certificateAuthorities", "foreignLogs", "frozen",
+	"console", "witnesses", "certificateAuthorities", "foreignLogs", "frozen",
 }
 
 type trustParser struct {
@@ -93,6 +93,9 @@ func (p *trustParser) field(key string, v strictyaml.Node) (err error) {
 		return v.Items(p.certificateAuthority)
 	case "foreignLogs":
 		return v.Items(p.foreignLog)
+	case "console":
+		t.Console = new(Console)
+		return v.Fields([]string{"publicKey", "relyingParty", "origins", "from", "until"}, p.console)
 	case "witnesses":
 		return p.witnesses(v)
 	case "frozen":
@@ -143,6 +146,27 @@ func (p *trustParser) service(key string, v strictyaml.Node) error {
 		return v.Errorf("service: %v", err)
 	}
 	return nil
+}
+
+func (p *trustParser) console(key string, v strictyaml.Node) (err error) {
+	c := p.trust.Console
+	switch key {
+	case "publicKey":
+		var text string
+		if text, err = v.Text(); err != nil {
+			return err
+		}
+		if c.Key, err = attest.ParsePublicKeyPEM([]byte(text)); err != nil {
+			return v.Errorf("console: %v", err)
+		}
+	case "relyingParty":
+		c.Party.ID, err = v.Text()
+	case "origins":
+		c.Party.Origins, err = v.Texts()
+	default:
+		return validity(&c.Valid, key, v)
+	}
+	return err
 }
 
 func validity(into *roster.Validity, key string, v strictyaml.Node) error {

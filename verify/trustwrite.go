@@ -127,6 +127,16 @@ func (t *Trust) yaml() string {
 	writeValidity(line, t.LogValid)
 	line("service:\n  publicKey: |\n    %s", strings.ReplaceAll(strings.TrimSpace(string(t.Service.PEM())), "\n", "\n    "))
 	writeValidity(line, t.ServiceValid)
+	if c := t.Console; c != nil {
+		line("console:\n  publicKey: |\n    %s", strings.ReplaceAll(strings.TrimSpace(string(c.Key.PEM())), "\n", "\n    "))
+		if c.Party.ID != "" {
+			line("  relyingParty: %q\n  origins:", c.Party.ID)
+			for _, o := range c.Party.Origins {
+				line("    - %q", o)
+			}
+		}
+		writeValidity(line, c.Valid)
+	}
 	line("timestamps:\n  certificates: %s", timestampFile(len(t.Retired)))
 	for i, r := range t.Retired {
 		if i == 0 {

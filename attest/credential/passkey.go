@@ -93,6 +93,14 @@ func (p *PasskeyAnswer) Verify(presented []byte, party RelyingParty, spki []byte
 // SHA-256 of the relying party's id, flags, and a counter.
 const authenticatorData = sha256.Size + 1 + 4
 
+// Counter is the authenticator's, unverified; 0 where it does not count.
+func (p *PasskeyAnswer) Counter() uint32 {
+	if len(p.AuthenticatorData) < authenticatorData {
+		return 0
+	}
+	return binary.BigEndian.Uint32(p.AuthenticatorData[sha256.Size+1:])
+}
+
 func (p *PasskeyAnswer) verifySigned(party string, spki []byte) (Presence, error) {
 	data := p.AuthenticatorData
 	if len(data) < authenticatorData {
@@ -107,7 +115,7 @@ func (p *PasskeyAnswer) verifySigned(party string, spki []byte) (Presence, error
 	}
 	const present, verified = 0x01, 0x04
 	flags := data[sha256.Size]
-	at := Presence{Touched: flags&present != 0, Verified: flags&verified != 0, Counter: binary.BigEndian.Uint32(data[sha256.Size+1:])}
+	at := Presence{Touched: flags&present != 0, Verified: flags&verified != 0, Counter: p.Counter()}
 	if !at.Touched {
 		return Presence{}, errors.New("authenticatorData: nobody touched the authenticator")
 	}

@@ -99,15 +99,34 @@ func (s *SSHSignature) Verify(namespace string, message []byte) (Presence, error
 	if !s.Key.Hardware() {
 		return Presence{}, nil
 	}
-	var tail struct {
-		Flags   byte
-		Counter uint32
-	}
-	if err := ssh.Unmarshal(s.sig.Rest, &tail); err != nil {
-		return Presence{}, errors.New("SSH signature of a security key is cut short")
+	tail, err := s.tail()
+	if err != nil {
+		return Presence{}, err
 	}
 	const present, verified = 0x01, 0x04 // PROTOCOL.u2f
 	return Presence{Touched: tail.Flags&present != 0, Verified: tail.Flags&verified != 0, Counter: tail.Counter}, nil
+}
+
+// Counter is the security key's, unverified; 0 for keys on disk.
+func (s *SSHSignature) Counter() uint32 {
+	tail, err := s.tail()
+	if err != nil {
+		return 0
+	}
+	return tail.Counter
+}
+
+// A tail is what a security key adds to its signature (PROTOCOL.u2f).
+type tail struct {
+	Flags   byte
+	Counter uint32
+}
+
+func (s *SSHSignature) tail() (t tail, err error) {
+	if err := ssh.Unmarshal(s.sig.Rest, &t); err != nil {
+		return t, errors.New("SSH signature of a security key is cut short")
+	}
+	return t, nil
 }
 
 // SSHHash is the hash algorithm of the signatures that are made here.

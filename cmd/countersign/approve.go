@@ -18,7 +18,46 @@ type approving struct {
 	signing
 	repository, head, decision, comment, link, trust string
 	environments                                     []string
-	yes, alone                                       bool // alone: one change only
+	yes, alone                                       bool   // alone: one change only
+	ssh                                              string // key in the ssh-agent, instead of a key file
+	pen                                              pen
+}
+
+// A pen is what a reviewer signs approvals with.
+type pen interface {
+	id() attest.KeyID
+	String() string // for messages
+	write(ctx context.Context, l *ledger, st *attest.Statement, what string, f signing) error
+	close() error
+}
+
+// keyPen is a key for statements.
+type keyPen struct {
+	app  *app
+	key  *attest.PrivateKey
+	file string
+}
+
+func (p *keyPen) id() attest.KeyID { return p.key.Public().ID() }
+func (p *keyPen) String() string   { return p.file }
+func (p *keyPen) close() error     { return nil }
+
+func (p *keyPen) write(ctx context.Context, _ *ledger, st *attest.Statement, what string, f signing) error {
+	return p.app.logStatement(ctx, st, what, f)
+}
+
+func (a *app) openPen(f *approving) (pen, error) {
+	if f.ssh != "" {
+		if f.offline {
+			return nil, wrong("--ssh cannot be --offline: the ledger signs around what you sign")
+		}
+		return a.openAgent(f.ssh)
+	}
+	key, err := a.key(f.key)
+	if err != nil {
+		return nil, err
+	}
+	return &keyPen{a, key, f.key}, nil
 }
 
 func newApprove(a *app) *cobra.Command {
@@ -30,6 +69,7 @@ func newApprove(a *app) *cobra.Command {
 it reaches, which signs of AI it carries. Then ask, and sign. An approval is for this
 head and these environments; a push after it needs a new one.`,
 		Example: `  countersign approve 1145 --repository github.com/org/repo --environment production --key me.pem
+  countersign approve 1145 --environment production --ssh=~/.ssh/id_ed25519_sk.pub
   countersign approve 1145 --decision rejected --comment "breaks restore" …`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.approve(c.Context(), args, f) },
@@ -43,6 +83,8 @@ head and these environments; a push after it needs a new one.`,
 	fl.StringVar(&f.comment, "comment", "", "a word about it")
 	fl.StringVar(&f.link, "link", "", "URL of the review")
 	fl.StringVar(&f.trust, "trust", "", "trust folder that pins the policy shown")
+	fl.StringVar(&f.ssh, "ssh", "", "sign with a key in your ssh-agent: its .pub file, fingerprint or comment (none: the only one)")
+	fl.Lookup("ssh").NoOptDefVal = anyKey
 	fl.BoolVar(&f.yes, "yes", false, "do not ask")
 	return c
 }
@@ -55,10 +97,10 @@ func (a *app) approve(ctx context.Context, changes []string, f approving) error 
 	if err != nil {
 		return err
 	}
-	key, err := a.key(f.key)
-	if err != nil {
+	if f.pen, err = a.openPen(&f); err != nil {
 		return err
 	}
+	defer f.pen.close()
 	pinned, err := pinnedGenesis(f.trust)
 	if err != nil {
 		return err
@@ -67,7 +109,7 @@ func (a *app) approve(ctx context.Context, changes []string, f approving) error 
 	if err != nil {
 		return err
 	}
-	me, err := signer(set.Roster, key, f.key)
+	me, err := signer(set.Roster, f.pen.id(), f.pen.String())
 	if err != nil {
 		return err
 	}
@@ -80,7 +122,7 @@ func (a *app) approve(ctx context.Context, changes []string, f approving) error 
 		if err != nil {
 			return err
 		}
-		if err := a.approveOne(ctx, set, me, ch, f); err != nil {
+		if err := a.approveOne(ctx, l, set, me, ch, f); err != nil {
 			return err
 		}
 	}
@@ -94,7 +136,7 @@ func article(noun string) string {
 	return "a " + noun
 }
 
-func (a *app) approveOne(ctx context.Context, set *policy.Set, me *roster.Principal, ch *found, f approving) error {
+func (a *app) approveOne(ctx context.Context, l *ledger, set *policy.Set, me *roster.Principal, ch *found, f approving) error {
 	if !a.json() && (!f.yes || f.alone) {
 		a.showChange(set, ch)
 	}
@@ -117,7 +159,7 @@ func (a *app) approveOne(ctx context.Context, set *policy.Set, me *roster.Princi
 		},
 	}
 	what := fmt.Sprintf("%s %s %s at %.12s", me.ID, f.decision, ch.change.Change.ID, ch.change.Head)
-	return a.logStatement(ctx, st, what, f.signing)
+	return f.pen.write(ctx, l, st, what, f.signing)
 }
 
 // showChange shows what a reviewer is about to answer for.

@@ -49,7 +49,7 @@ func (a *app) authorship(ctx context.Context, idsOf []string, repository, head s
 	if err != nil {
 		return err
 	}
-	me, err := signer(set.Roster, key, f.key)
+	me, err := signer(set.Roster, key.Public().ID(), f.key)
 	if err != nil {
 		return err
 	}

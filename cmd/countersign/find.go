@@ -60,10 +60,10 @@ func (a *app) findChange(ctx context.Context, l *ledger, repository, id, head st
 }
 
 // signer is the roster entry of a key.
-func signer(r *roster.Roster, key *attest.PrivateKey, file string) (*roster.Principal, error) {
-	p, _, ok := r.ByKey(roster.KeyID(key.Public().ID()))
+func signer(r *roster.Roster, id attest.KeyID, name string) (*roster.Principal, error) {
+	p, _, ok := r.ByKey(roster.KeyID(id))
 	if !ok {
-		return nil, refused("%s is nobody's key in the roster of this log (key id %s); an owner adds it to people.yaml", file, key.Public().ID())
+		return nil, refused("%s is nobody's key in the roster of this log (key id %s); an owner adds it to people.yaml", name, id)
 	}
 	return p, nil
 }

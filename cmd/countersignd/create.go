@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/api/tsa"
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/credential"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/badgerstore"
 	"github.com/countersign-dev/countersign/ledger/tlog"
@@ -32,6 +34,7 @@ type creating struct {
 	genesis     []string
 	trustCopy   string
 	singleOwner bool
+	consoles    []string     // origins of the pages that passkeys answer on
 	after       *predecessor // nil for the first log
 }
 
@@ -55,6 +58,7 @@ Nothing is overwritten. serve never creates a ledger.`,
 	c.Flags().StringVar(&f.origin, "origin", "", "name of the log, a bare host name (needed)")
 	c.Flags().StringArrayVar(&f.genesis, "genesis", nil, "the policy set, signed by one owner; one for each owner")
 	c.Flags().StringVar(&f.trustCopy, "trust", "", "also write the trust folder here, for verifiers")
+	c.Flags().StringArrayVar(&f.consoles, "console", nil, "page where people approve with passkeys, such as https://approve.example.com; its host is the relying party")
 	c.Flags().BoolVar(&f.singleOwner, "unsafe-single-owner", false, "let one owner be enough")
 	return c
 }
@@ -79,6 +83,18 @@ func (d *daemon) create(ctx context.Context, f creating) error {
 		return err
 	}
 	return d.createLog(ctx, f, g)
+}
+
+// party is for whose pages passkeys answer: the host of the first.
+func (f *creating) party() credential.RelyingParty {
+	if len(f.consoles) == 0 {
+		return credential.RelyingParty{}
+	}
+	u, err := url.Parse(f.consoles[0])
+	if err != nil {
+		return credential.RelyingParty{Origins: f.consoles} // Trust.Check says what is wrong
+	}
+	return credential.RelyingParty{ID: u.Hostname(), Origins: f.consoles}
 }
 
 // unused refuses a place where something is.
@@ -233,6 +249,14 @@ func (f *creating) makeKeys(d *daemon, g *genesis) (*secrets, *verify.Trust, err
 	if err != nil {
 		return nil, nil, err
 	}
+	console, err := attest.GenerateKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	consoleText, err := console.MarshalPEM(nil)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, k := range []struct {
 		name string
 		text []byte
@@ -240,6 +264,7 @@ func (f *creating) makeKeys(d *daemon, g *genesis) (*secrets, *verify.Trust, err
 		{logKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: logDER})},
 		{stampKeyFile, stampKey},
 		{serviceKeyFile, serviceText},
+		{consoleKeyFile, consoleText},
 	} {
 		if err := writeSecret(filepath.Join(f.keys, k.name), k.text); err != nil {
 			return nil, nil, fmt.Errorf("write key: %w", err)
@@ -252,6 +277,7 @@ func (f *creating) makeKeys(d *daemon, g *genesis) (*secrets, *verify.Trust, err
 		Log: signer.Verifier(), LogValid: valid, Service: service.Public(), ServiceValid: valid,
 		Genesis: g.set.Digest(), Owners: g.set.Roster.Owners, UnsafeSingleOwner: f.singleOwner,
 		MaxCheckpointAge: verify.DefaultCheckpointAge, Timestamps: chain,
+		Console: &verify.Console{Key: console.Public(), Valid: valid, Party: f.party()},
 	}
 	f.after.continueTrust(t)
 	if err := t.Check(); err != nil {

@@ -62,12 +62,13 @@ func (h *home) readTrust() (*verify.Trust, error) {
 	return t, nil
 }
 
-// The files of the server's keys. One key, one voice: checkpoints, timestamps
-// and verdicts are signed by different ones.
+// The files of the server's keys. One key, one voice: checkpoints, timestamps,
+// verdicts, and what the console carries, are signed by different ones.
 const (
 	logKeyFile     = "log.key"
 	stampKeyFile   = "timestamp.key"
 	serviceKeyFile = "service.key"
+	consoleKeyFile = "console.key"
 )
 
 // secrets are the keys of a running server.
@@ -75,6 +76,7 @@ type secrets struct {
 	log     *tlog.Signer
 	stamps  *tsa.Authority
 	service *attest.PrivateKey
+	console *attest.PrivateKey // nil where the trust folder names none
 }
 
 func noPassphrase() ([]byte, error) {
@@ -99,7 +101,12 @@ func (h *home) readSecrets(t *verify.Trust) (*secrets, error) {
 	if s.stamps, err = tsa.New(stamp, t.Timestamps); err != nil {
 		return nil, err
 	}
-	s.service, err = attest.ReadKeyFile(filepath.Join(h.keys, serviceKeyFile), noPassphrase)
+	if s.service, err = attest.ReadKeyFile(filepath.Join(h.keys, serviceKeyFile), noPassphrase); err != nil {
+		return nil, err
+	}
+	if t.Console != nil {
+		s.console, err = attest.ReadKeyFile(filepath.Join(h.keys, consoleKeyFile), noPassphrase)
+	}
 	return &s, err
 }
 

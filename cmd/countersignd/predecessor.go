@@ -33,6 +33,9 @@ func (p *predecessor) continueTrust(t *verify.Trust) {
 	t.Frozen = append(slices.Clone(old.Frozen), verify.FrozenLog{Log: old.Log, Validity: old.LogValid, Size: p.final.Size, Root: p.final.Root})
 	t.Retired = append(slices.Clone(old.Retired), verify.RetiredAuthority{Certificates: old.Timestamps, Until: old.LogValid.Until})
 	t.Authorities, t.Foreign, t.MaxCheckpointAge = old.Authorities, old.Foreign, old.MaxCheckpointAge
+	if old.Console != nil && t.Console.Party.ID == "" {
+		t.Console.Party = old.Console.Party
+	}
 }
 
 // freeze ends a log: when it returns, its trust folder says until when it took

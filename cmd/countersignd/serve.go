@@ -79,7 +79,7 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	c := api.Config{Trust: trust, Service: keys.service, Timestamps: keys.stamps, Now: d.now, OpenReads: loopback(s.listen)}
+	c := api.Config{Trust: trust, Service: keys.service, Console: keys.console, Timestamps: keys.stamps, Now: d.now, OpenReads: loopback(s.listen)}
 	if err := s.tokens(&c); err != nil {
 		return err
 	}

@@ -280,6 +280,104 @@ func (x *AttachResponse) GetEntry() uint64 {
 	return 0
 }
 
+type ApproveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An in-toto Statement v1 of an approval with an assertion, as JSON.
+	Statement     []byte `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRequest) Reset() {
+	*x = ApproveRequest{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRequest) ProtoMessage() {}
+
+func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRequest) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ApproveRequest) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+type ApproveResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Result *AppendResult          `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// What it proves of the reviewer: key, presence or verified.
+	Assurance     string `protobuf:"bytes,2,opt,name=assurance,proto3" json:"assurance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveResponse) Reset() {
+	*x = ApproveResponse{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveResponse) ProtoMessage() {}
+
+func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
+func (*ApproveResponse) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ApproveResponse) GetResult() *AppendResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ApproveResponse) GetAssurance() string {
+	if x != nil {
+		return x.Assurance
+	}
+	return ""
+}
+
 type ImportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sigstore bundle v0.1 to v0.3 as JSON, at most 700 KiB.
@@ -290,7 +388,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +400,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[5]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +413,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ImportRequest) GetBundle() []byte {
@@ -336,7 +434,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +446,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[6]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +459,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ImportResponse) GetResult() *AppendResult {
@@ -395,7 +493,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +505,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[7]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +518,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Refusal) GetItem() uint32 {
@@ -487,7 +585,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +597,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[8]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +610,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LogEntry) GetIndex() uint64 {
@@ -633,7 +731,7 @@ type EntryRequest struct {
 
 func (x *EntryRequest) Reset() {
 	*x = EntryRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +743,7 @@ func (x *EntryRequest) String() string {
 func (*EntryRequest) ProtoMessage() {}
 
 func (x *EntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[9]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +756,7 @@ func (x *EntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryRequest.ProtoReflect.Descriptor instead.
 func (*EntryRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EntryRequest) GetAt() isEntryRequest_At {
@@ -712,7 +810,7 @@ type EntryResponse struct {
 
 func (x *EntryResponse) Reset() {
 	*x = EntryResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +822,7 @@ func (x *EntryResponse) String() string {
 func (*EntryResponse) ProtoMessage() {}
 
 func (x *EntryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[10]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +835,7 @@ func (x *EntryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryResponse.ProtoReflect.Descriptor instead.
 func (*EntryResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EntryResponse) GetEntry() *LogEntry {
@@ -758,7 +856,7 @@ type InclusionRequest struct {
 
 func (x *InclusionRequest) Reset() {
 	*x = InclusionRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +868,7 @@ func (x *InclusionRequest) String() string {
 func (*InclusionRequest) ProtoMessage() {}
 
 func (x *InclusionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[11]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +881,7 @@ func (x *InclusionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InclusionRequest.ProtoReflect.Descriptor instead.
 func (*InclusionRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InclusionRequest) GetIndex() uint64 {
@@ -815,7 +913,7 @@ type InclusionResponse struct {
 
 func (x *InclusionResponse) Reset() {
 	*x = InclusionResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +925,7 @@ func (x *InclusionResponse) String() string {
 func (*InclusionResponse) ProtoMessage() {}
 
 func (x *InclusionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[12]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +938,7 @@ func (x *InclusionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InclusionResponse.ProtoReflect.Descriptor instead.
 func (*InclusionResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{12}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InclusionResponse) GetIndex() uint64 {
@@ -889,7 +987,7 @@ type ConsistencyRequest struct {
 
 func (x *ConsistencyRequest) Reset() {
 	*x = ConsistencyRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +999,7 @@ func (x *ConsistencyRequest) String() string {
 func (*ConsistencyRequest) ProtoMessage() {}
 
 func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[13]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1012,7 @@ func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{13}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ConsistencyRequest) GetFromSize() uint64 {
@@ -944,7 +1042,7 @@ type ConsistencyResponse struct {
 
 func (x *ConsistencyResponse) Reset() {
 	*x = ConsistencyResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1054,7 @@ func (x *ConsistencyResponse) String() string {
 func (*ConsistencyResponse) ProtoMessage() {}
 
 func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[14]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1067,7 @@ func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyResponse.ProtoReflect.Descriptor instead.
 func (*ConsistencyResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{14}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ConsistencyResponse) GetFromSize() uint64 {
@@ -1010,7 +1108,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1120,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[15]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1133,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{15}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CheckpointRequest) GetSize() uint64 {
@@ -1061,7 +1159,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1171,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[16]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1184,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{16}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CheckpointResponse) GetNote() []byte {
@@ -1161,7 +1259,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[17]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1271,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[17]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1284,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{17}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SearchRequest) GetSubject() string {
@@ -1279,7 +1377,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[18]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1389,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[18]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1402,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{18}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SearchResponse) GetEntries() []*LogEntry {
@@ -1341,7 +1439,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[19]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1451,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[19]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1464,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{19}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRequest) GetFromIndex() uint64 {
@@ -1399,7 +1497,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_countersign_v1_ledger_proto_msgTypes[20]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +1509,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_v1_ledger_proto_msgTypes[20]
+	mi := &file_countersign_v1_ledger_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +1522,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{20}
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchResponse) GetEntry() *LogEntry {
@@ -1451,7 +1549,12 @@ const file_countersign_v1_ledger_proto_rawDesc = "" +
 	"\x06bundle\x18\x01 \x01(\fR\x06bundle\"\\\n" +
 	"\x0eAttachResponse\x124\n" +
 	"\x06result\x18\x01 \x01(\v2\x1c.countersign.v1.AppendResultR\x06result\x12\x14\n" +
-	"\x05entry\x18\x02 \x01(\x04R\x05entry\"'\n" +
+	"\x05entry\x18\x02 \x01(\x04R\x05entry\".\n" +
+	"\x0eApproveRequest\x12\x1c\n" +
+	"\tstatement\x18\x01 \x01(\fR\tstatement\"e\n" +
+	"\x0fApproveResponse\x124\n" +
+	"\x06result\x18\x01 \x01(\v2\x1c.countersign.v1.AppendResultR\x06result\x12\x1c\n" +
+	"\tassurance\x18\x02 \x01(\tR\tassurance\"'\n" +
 	"\rImportRequest\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\fR\x06bundle\"e\n" +
 	"\x0eImportResponse\x124\n" +
@@ -1547,10 +1650,11 @@ const file_countersign_v1_ledger_proto_rawDesc = "" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\"?\n" +
 	"\rWatchResponse\x12.\n" +
-	"\x05entry\x18\x01 \x01(\v2\x18.countersign.v1.LogEntryR\x05entry2\xd9\x05\n" +
+	"\x05entry\x18\x01 \x01(\v2\x18.countersign.v1.LogEntryR\x05entry2\xa5\x06\n" +
 	"\rLedgerService\x12G\n" +
 	"\x06Append\x12\x1d.countersign.v1.AppendRequest\x1a\x1e.countersign.v1.AppendResponse\x12G\n" +
-	"\x06Attach\x12\x1d.countersign.v1.AttachRequest\x1a\x1e.countersign.v1.AttachResponse\x12G\n" +
+	"\x06Attach\x12\x1d.countersign.v1.AttachRequest\x1a\x1e.countersign.v1.AttachResponse\x12J\n" +
+	"\aApprove\x12\x1e.countersign.v1.ApproveRequest\x1a\x1f.countersign.v1.ApproveResponse\x12G\n" +
 	"\x06Import\x12\x1d.countersign.v1.ImportRequest\x1a\x1e.countersign.v1.ImportResponse\x12I\n" +
 	"\x05Entry\x12\x1c.countersign.v1.EntryRequest\x1a\x1d.countersign.v1.EntryResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\tInclusion\x12 .countersign.v1.InclusionRequest\x1a!.countersign.v1.InclusionResponse\"\x03\x90\x02\x01\x12[\n" +
@@ -1573,65 +1677,70 @@ func file_countersign_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_countersign_v1_ledger_proto_rawDescData
 }
 
-var file_countersign_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_countersign_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_countersign_v1_ledger_proto_goTypes = []any{
 	(*AppendRequest)(nil),         // 0: countersign.v1.AppendRequest
 	(*AppendResponse)(nil),        // 1: countersign.v1.AppendResponse
 	(*AppendResult)(nil),          // 2: countersign.v1.AppendResult
 	(*AttachRequest)(nil),         // 3: countersign.v1.AttachRequest
 	(*AttachResponse)(nil),        // 4: countersign.v1.AttachResponse
-	(*ImportRequest)(nil),         // 5: countersign.v1.ImportRequest
-	(*ImportResponse)(nil),        // 6: countersign.v1.ImportResponse
-	(*Refusal)(nil),               // 7: countersign.v1.Refusal
-	(*LogEntry)(nil),              // 8: countersign.v1.LogEntry
-	(*EntryRequest)(nil),          // 9: countersign.v1.EntryRequest
-	(*EntryResponse)(nil),         // 10: countersign.v1.EntryResponse
-	(*InclusionRequest)(nil),      // 11: countersign.v1.InclusionRequest
-	(*InclusionResponse)(nil),     // 12: countersign.v1.InclusionResponse
-	(*ConsistencyRequest)(nil),    // 13: countersign.v1.ConsistencyRequest
-	(*ConsistencyResponse)(nil),   // 14: countersign.v1.ConsistencyResponse
-	(*CheckpointRequest)(nil),     // 15: countersign.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),    // 16: countersign.v1.CheckpointResponse
-	(*SearchRequest)(nil),         // 17: countersign.v1.SearchRequest
-	(*SearchResponse)(nil),        // 18: countersign.v1.SearchResponse
-	(*WatchRequest)(nil),          // 19: countersign.v1.WatchRequest
-	(*WatchResponse)(nil),         // 20: countersign.v1.WatchResponse
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*ApproveRequest)(nil),        // 5: countersign.v1.ApproveRequest
+	(*ApproveResponse)(nil),       // 6: countersign.v1.ApproveResponse
+	(*ImportRequest)(nil),         // 7: countersign.v1.ImportRequest
+	(*ImportResponse)(nil),        // 8: countersign.v1.ImportResponse
+	(*Refusal)(nil),               // 9: countersign.v1.Refusal
+	(*LogEntry)(nil),              // 10: countersign.v1.LogEntry
+	(*EntryRequest)(nil),          // 11: countersign.v1.EntryRequest
+	(*EntryResponse)(nil),         // 12: countersign.v1.EntryResponse
+	(*InclusionRequest)(nil),      // 13: countersign.v1.InclusionRequest
+	(*InclusionResponse)(nil),     // 14: countersign.v1.InclusionResponse
+	(*ConsistencyRequest)(nil),    // 15: countersign.v1.ConsistencyRequest
+	(*ConsistencyResponse)(nil),   // 16: countersign.v1.ConsistencyResponse
+	(*CheckpointRequest)(nil),     // 17: countersign.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),    // 18: countersign.v1.CheckpointResponse
+	(*SearchRequest)(nil),         // 19: countersign.v1.SearchRequest
+	(*SearchResponse)(nil),        // 20: countersign.v1.SearchResponse
+	(*WatchRequest)(nil),          // 21: countersign.v1.WatchRequest
+	(*WatchResponse)(nil),         // 22: countersign.v1.WatchResponse
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_countersign_v1_ledger_proto_depIdxs = []int32{
 	2,  // 0: countersign.v1.AppendResponse.results:type_name -> countersign.v1.AppendResult
 	2,  // 1: countersign.v1.AttachResponse.result:type_name -> countersign.v1.AppendResult
-	2,  // 2: countersign.v1.ImportResponse.result:type_name -> countersign.v1.AppendResult
-	21, // 3: countersign.v1.LogEntry.logged_at:type_name -> google.protobuf.Timestamp
-	8,  // 4: countersign.v1.EntryResponse.entry:type_name -> countersign.v1.LogEntry
-	21, // 5: countersign.v1.CheckpointResponse.time:type_name -> google.protobuf.Timestamp
-	21, // 6: countersign.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	21, // 7: countersign.v1.SearchRequest.until:type_name -> google.protobuf.Timestamp
-	8,  // 8: countersign.v1.SearchResponse.entries:type_name -> countersign.v1.LogEntry
-	8,  // 9: countersign.v1.WatchResponse.entry:type_name -> countersign.v1.LogEntry
-	0,  // 10: countersign.v1.LedgerService.Append:input_type -> countersign.v1.AppendRequest
-	3,  // 11: countersign.v1.LedgerService.Attach:input_type -> countersign.v1.AttachRequest
-	5,  // 12: countersign.v1.LedgerService.Import:input_type -> countersign.v1.ImportRequest
-	9,  // 13: countersign.v1.LedgerService.Entry:input_type -> countersign.v1.EntryRequest
-	11, // 14: countersign.v1.LedgerService.Inclusion:input_type -> countersign.v1.InclusionRequest
-	13, // 15: countersign.v1.LedgerService.Consistency:input_type -> countersign.v1.ConsistencyRequest
-	15, // 16: countersign.v1.LedgerService.Checkpoint:input_type -> countersign.v1.CheckpointRequest
-	17, // 17: countersign.v1.LedgerService.Search:input_type -> countersign.v1.SearchRequest
-	19, // 18: countersign.v1.LedgerService.Watch:input_type -> countersign.v1.WatchRequest
-	1,  // 19: countersign.v1.LedgerService.Append:output_type -> countersign.v1.AppendResponse
-	4,  // 20: countersign.v1.LedgerService.Attach:output_type -> countersign.v1.AttachResponse
-	6,  // 21: countersign.v1.LedgerService.Import:output_type -> countersign.v1.ImportResponse
-	10, // 22: countersign.v1.LedgerService.Entry:output_type -> countersign.v1.EntryResponse
-	12, // 23: countersign.v1.LedgerService.Inclusion:output_type -> countersign.v1.InclusionResponse
-	14, // 24: countersign.v1.LedgerService.Consistency:output_type -> countersign.v1.ConsistencyResponse
-	16, // 25: countersign.v1.LedgerService.Checkpoint:output_type -> countersign.v1.CheckpointResponse
-	18, // 26: countersign.v1.LedgerService.Search:output_type -> countersign.v1.SearchResponse
-	20, // 27: countersign.v1.LedgerService.Watch:output_type -> countersign.v1.WatchResponse
-	19, // [19:28] is the sub-list for method output_type
-	10, // [10:19] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	2,  // 2: countersign.v1.ApproveResponse.result:type_name -> countersign.v1.AppendResult
+	2,  // 3: countersign.v1.ImportResponse.result:type_name -> countersign.v1.AppendResult
+	23, // 4: countersign.v1.LogEntry.logged_at:type_name -> google.protobuf.Timestamp
+	10, // 5: countersign.v1.EntryResponse.entry:type_name -> countersign.v1.LogEntry
+	23, // 6: countersign.v1.CheckpointResponse.time:type_name -> google.protobuf.Timestamp
+	23, // 7: countersign.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	23, // 8: countersign.v1.SearchRequest.until:type_name -> google.protobuf.Timestamp
+	10, // 9: countersign.v1.SearchResponse.entries:type_name -> countersign.v1.LogEntry
+	10, // 10: countersign.v1.WatchResponse.entry:type_name -> countersign.v1.LogEntry
+	0,  // 11: countersign.v1.LedgerService.Append:input_type -> countersign.v1.AppendRequest
+	3,  // 12: countersign.v1.LedgerService.Attach:input_type -> countersign.v1.AttachRequest
+	5,  // 13: countersign.v1.LedgerService.Approve:input_type -> countersign.v1.ApproveRequest
+	7,  // 14: countersign.v1.LedgerService.Import:input_type -> countersign.v1.ImportRequest
+	11, // 15: countersign.v1.LedgerService.Entry:input_type -> countersign.v1.EntryRequest
+	13, // 16: countersign.v1.LedgerService.Inclusion:input_type -> countersign.v1.InclusionRequest
+	15, // 17: countersign.v1.LedgerService.Consistency:input_type -> countersign.v1.ConsistencyRequest
+	17, // 18: countersign.v1.LedgerService.Checkpoint:input_type -> countersign.v1.CheckpointRequest
+	19, // 19: countersign.v1.LedgerService.Search:input_type -> countersign.v1.SearchRequest
+	21, // 20: countersign.v1.LedgerService.Watch:input_type -> countersign.v1.WatchRequest
+	1,  // 21: countersign.v1.LedgerService.Append:output_type -> countersign.v1.AppendResponse
+	4,  // 22: countersign.v1.LedgerService.Attach:output_type -> countersign.v1.AttachResponse
+	6,  // 23: countersign.v1.LedgerService.Approve:output_type -> countersign.v1.ApproveResponse
+	8,  // 24: countersign.v1.LedgerService.Import:output_type -> countersign.v1.ImportResponse
+	12, // 25: countersign.v1.LedgerService.Entry:output_type -> countersign.v1.EntryResponse
+	14, // 26: countersign.v1.LedgerService.Inclusion:output_type -> countersign.v1.InclusionResponse
+	16, // 27: countersign.v1.LedgerService.Consistency:output_type -> countersign.v1.ConsistencyResponse
+	18, // 28: countersign.v1.LedgerService.Checkpoint:output_type -> countersign.v1.CheckpointResponse
+	20, // 29: countersign.v1.LedgerService.Search:output_type -> countersign.v1.SearchResponse
+	22, // 30: countersign.v1.LedgerService.Watch:output_type -> countersign.v1.WatchResponse
+	21, // [21:31] is the sub-list for method output_type
+	11, // [11:21] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_countersign_v1_ledger_proto_init() }
@@ -1639,7 +1748,7 @@ func file_countersign_v1_ledger_proto_init() {
 	if File_countersign_v1_ledger_proto != nil {
 		return
 	}
-	file_countersign_v1_ledger_proto_msgTypes[9].OneofWrappers = []any{
+	file_countersign_v1_ledger_proto_msgTypes[11].OneofWrappers = []any{
 		(*EntryRequest_Index)(nil),
 		(*EntryRequest_LeafHash)(nil),
 	}
@@ -1649,7 +1758,7 @@ func file_countersign_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_countersign_v1_ledger_proto_rawDesc), len(file_countersign_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

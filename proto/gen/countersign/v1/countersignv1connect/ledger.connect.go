@@ -40,6 +40,8 @@ const (
 	LedgerServiceAppendProcedure = "/countersign.v1.LedgerService/Append"
 	// LedgerServiceAttachProcedure is the fully-qualified name of the LedgerService's Attach RPC.
 	LedgerServiceAttachProcedure = "/countersign.v1.LedgerService/Attach"
+	// LedgerServiceApproveProcedure is the fully-qualified name of the LedgerService's Approve RPC.
+	LedgerServiceApproveProcedure = "/countersign.v1.LedgerService/Approve"
 	// LedgerServiceImportProcedure is the fully-qualified name of the LedgerService's Import RPC.
 	LedgerServiceImportProcedure = "/countersign.v1.LedgerService/Import"
 	// LedgerServiceEntryProcedure is the fully-qualified name of the LedgerService's Entry RPC.
@@ -68,6 +70,10 @@ type LedgerServiceClient interface {
 	// signature only, because a stock Sigstore client logged it. It counts from the
 	// entry that records the attaching. Attaching again returns the first one.
 	Attach(context.Context, *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error)
+	// Approve logs an approval that its reviewer signed with an SSH key or a passkey: the
+	// service signs around it with the console's key, which proves nothing, and every
+	// verifier checks the reviewer's own signature.
+	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Import logs a bundle that another log vouches for, when the trust folder names
 	// that log's Sigstore instance and the roster the identity that signed.
 	Import(context.Context, *connect.Request[v1.ImportRequest]) (*connect.Response[v1.ImportResponse], error)
@@ -107,6 +113,12 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+LedgerServiceAttachProcedure,
 			connect.WithSchema(ledgerServiceMethods.ByName("Attach")),
+			connect.WithClientOptions(opts...),
+		),
+		approve: connect.NewClient[v1.ApproveRequest, v1.ApproveResponse](
+			httpClient,
+			baseURL+LedgerServiceApproveProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("Approve")),
 			connect.WithClientOptions(opts...),
 		),
 		_import: connect.NewClient[v1.ImportRequest, v1.ImportResponse](
@@ -163,6 +175,7 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 type ledgerServiceClient struct {
 	append      *connect.Client[v1.AppendRequest, v1.AppendResponse]
 	attach      *connect.Client[v1.AttachRequest, v1.AttachResponse]
+	approve     *connect.Client[v1.ApproveRequest, v1.ApproveResponse]
 	_import     *connect.Client[v1.ImportRequest, v1.ImportResponse]
 	entry       *connect.Client[v1.EntryRequest, v1.EntryResponse]
 	inclusion   *connect.Client[v1.InclusionRequest, v1.InclusionResponse]
@@ -180,6 +193,11 @@ func (c *ledgerServiceClient) Append(ctx context.Context, req *connect.Request[v
 // Attach calls countersign.v1.LedgerService.Attach.
 func (c *ledgerServiceClient) Attach(ctx context.Context, req *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error) {
 	return c.attach.CallUnary(ctx, req)
+}
+
+// Approve calls countersign.v1.LedgerService.Approve.
+func (c *ledgerServiceClient) Approve(ctx context.Context, req *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
+	return c.approve.CallUnary(ctx, req)
 }
 
 // Import calls countersign.v1.LedgerService.Import.
@@ -227,6 +245,10 @@ type LedgerServiceHandler interface {
 	// signature only, because a stock Sigstore client logged it. It counts from the
 	// entry that records the attaching. Attaching again returns the first one.
 	Attach(context.Context, *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error)
+	// Approve logs an approval that its reviewer signed with an SSH key or a passkey: the
+	// service signs around it with the console's key, which proves nothing, and every
+	// verifier checks the reviewer's own signature.
+	Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error)
 	// Import logs a bundle that another log vouches for, when the trust folder names
 	// that log's Sigstore instance and the roster the identity that signed.
 	Import(context.Context, *connect.Request[v1.ImportRequest]) (*connect.Response[v1.ImportResponse], error)
@@ -262,6 +284,12 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		LedgerServiceAttachProcedure,
 		svc.Attach,
 		connect.WithSchema(ledgerServiceMethods.ByName("Attach")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceApproveHandler := connect.NewUnaryHandler(
+		LedgerServiceApproveProcedure,
+		svc.Approve,
+		connect.WithSchema(ledgerServiceMethods.ByName("Approve")),
 		connect.WithHandlerOptions(opts...),
 	)
 	ledgerServiceImportHandler := connect.NewUnaryHandler(
@@ -317,6 +345,8 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceAppendHandler.ServeHTTP(w, r)
 		case LedgerServiceAttachProcedure:
 			ledgerServiceAttachHandler.ServeHTTP(w, r)
+		case LedgerServiceApproveProcedure:
+			ledgerServiceApproveHandler.ServeHTTP(w, r)
 		case LedgerServiceImportProcedure:
 			ledgerServiceImportHandler.ServeHTTP(w, r)
 		case LedgerServiceEntryProcedure:
@@ -346,6 +376,10 @@ func (UnimplementedLedgerServiceHandler) Append(context.Context, *connect.Reques
 
 func (UnimplementedLedgerServiceHandler) Attach(context.Context, *connect.Request[v1.AttachRequest]) (*connect.Response[v1.AttachResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.LedgerService.Attach is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) Approve(context.Context, *connect.Request[v1.ApproveRequest]) (*connect.Response[v1.ApproveResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.LedgerService.Approve is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) Import(context.Context, *connect.Request[v1.ImportRequest]) (*connect.Response[v1.ImportResponse], error) {
