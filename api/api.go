@@ -29,7 +29,12 @@ import (
 type Config struct {
 	Ledger  *ledger.Ledger
 	Trust   *verify.Trust      // of the ledger: what its clients are given
-	Service *attest.PrivateKey // signs verdicts; Trust names its public half
+	Service *attest.PrivateKey // signs verdicts; Trust names its public half. Nil for a mirror
+	// Mirrors is the URL of the server whose log this one only copies (ledger.Mirror),
+	// empty for that server itself. A mirror has no key: it refuses appends and says
+	// where they go, its verdicts are dry runs, and what they rest on may be as old as
+	// Trust allows an offline verdict to be.
+	Mirrors string
 	// Console signs around approvals that people made with an SSH key or a passkey;
 	// without one there are none. Trust names its public half.
 	Console *attest.PrivateKey
@@ -58,18 +63,21 @@ type Config struct {
 	Writers []attest.Digest
 
 	MaxRequests int // at the same time, streams aside; 512 when zero
-	MaxStreams  int // Watch and Evidence at the same time; 64 when zero
+	MaxStreams  int // Watch, Records and Evidence at the same time; 64 when zero
 	MaxBodies   int // bytes of requests in memory at the same time; 64 MiB when zero
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Ledger == nil || c.Trust == nil || c.Service == nil || c.Now == nil {
+	if c.Ledger == nil || c.Trust == nil || c.Service == nil && c.Mirrors == "" || c.Now == nil {
 		return c, errors.New("the service needs a ledger, trust, a service key and a clock")
 	}
-	if c.Trust.Service == nil || c.Trust.Service.ID() != c.Service.Public().ID() {
+	if c.Mirrors != "" && (c.Service != nil || c.Timestamps != nil || c.Console != nil) {
+		return c, errors.New("a mirror signs nothing: it is given no keys")
+	}
+	if c.Mirrors == "" && (c.Trust.Service == nil || c.Trust.Service.ID() != c.Service.Public().ID()) {
 		return c, errors.New("the service key is not the one that the trust folder names")
 	}
-	if named := c.Trust.Console; (named == nil) != (c.Console == nil) || named != nil && named.Key.ID() != c.Console.Public().ID() {
+	if named := c.Trust.Console; c.Mirrors == "" && ((named == nil) != (c.Console == nil) || named != nil && named.Key.ID() != c.Console.Public().ID()) {
 		return c, errors.New("the console's key is not the one that the trust folder names")
 	}
 	if c.Trust.Log == nil || c.Trust.Log.VKey() != c.Ledger.Verifier().VKey() {

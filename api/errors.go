@@ -72,6 +72,15 @@ var errOverloaded = fmt.Errorf("the server is busy: %w", ledger.ErrOverloaded)
 // errStopping: the server is about to end.
 var errStopping = fmt.Errorf("the server stops: %w", ledger.ErrClosed)
 
+// mirrorError is an append to a server that only mirrors the log of another.
+type mirrorError struct{ primary string }
+
+func (e *mirrorError) Error() string {
+	return fmt.Sprintf("this is a mirror, which takes no entries; send them to the log at %s", e.primary)
+}
+
+func (e *mirrorError) Unwrap() error { return ledger.ErrReadOnly }
+
 // refusedBundle is a bundle of an Append that is not taken.
 type refusedBundle struct {
 	item, of int
@@ -119,6 +128,7 @@ func describe(err error) problem {
 		limit   *verify.LimitError
 		corrupt *verify.CorruptError
 		wire    *connect.Error
+		mirror  *mirrorError
 	)
 	switch {
 	case errors.As(err, &bad):
@@ -129,6 +139,8 @@ func describe(err error) problem {
 	case errors.As(err, &field):
 		kind := verify.Kind(field.Fault)
 		return problem{code: codeOf(kind), kind: kind, message: field.Error()}
+	case errors.As(err, &mirror):
+		return problem{code: connect.CodeUnavailable, kind: kindReadOnly, message: mirror.Error()}
 	case errors.As(err, &limit):
 		return problem{code: connect.CodeResourceExhausted, kind: verify.TooLarge, message: limit.Error()}
 	case errors.As(err, &wire):

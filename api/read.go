@@ -188,9 +188,7 @@ func (s *ledgerService) Checkpoint(ctx context.Context, req *connect.Request[cou
 			return nil, s.fail(ctx, err)
 		}
 	}
-	return connect.NewResponse(&countersignv1.CheckpointResponse{
-		Note: head.Note, Token: head.Token, Origin: head.Origin, Size: head.Size, Root: head.Root[:], Time: timestamppb.New(head.Time),
-	}), nil
+	return connect.NewResponse(wireCheckpoint(&head)), nil
 }
 
 // size reads a size of the log, where zero means the current one.

@@ -83,7 +83,7 @@ func writes(path string) bool {
 // streams says which requests last.
 func streams(path string) bool {
 	switch path {
-	case countersignv1connect.LedgerServiceWatchProcedure, countersignv1connect.VerifierServiceEvidenceProcedure,
+	case countersignv1connect.LedgerServiceWatchProcedure, countersignv1connect.LedgerServiceRecordsProcedure, countersignv1connect.VerifierServiceEvidenceProcedure,
 		"/" + grpchealth.HealthV1ServiceName + "/Watch":
 		return true
 	}

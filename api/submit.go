@@ -40,6 +40,8 @@ func (s *ledgerService) Append(ctx context.Context, req *connect.Request[counter
 
 func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*countersignv1.AppendResult, error) {
 	switch n := len(bundles); {
+	case s.config.Mirrors != "":
+		return nil, &mirrorError{s.config.Mirrors}
 	case n == 0:
 		return nil, malformed("bundles: is empty; there is nothing to append")
 	case n > maxBundles:

@@ -57,8 +57,12 @@ func (s *Server) ask(who caller, artifact, commit, repository, environment strin
 	return q, nil
 }
 
-// isGate says whether a caller's requests for an environment are logged.
+// isGate says whether a caller's requests for an environment are logged: never by
+// a mirror.
 func (s *Server) isGate(who caller, environment string) bool {
+	if s.config.Mirrors != "" {
+		return false
+	}
 	e, ok := s.set.Environment(environment)
 	if !ok || who.gate == "" || !slices.Contains(e.Gates, who.gate) {
 		return false
@@ -138,9 +142,13 @@ func (s *Server) pack(ctx context.Context, q question, w io.Writer) error {
 }
 
 func (s *Server) input(q question, nonce string) policy.Input {
+	age := ownViewAge
+	if s.config.Mirrors != "" {
+		age = s.config.Trust.MaxCheckpointAge
+	}
 	return policy.Input{
 		Set: s.set, Trust: s.config.Trust, Request: q.request(nonce),
-		Now: s.config.Now(), MaxViewAge: ownViewAge, DryRun: q.dryRun,
+		Now: s.config.Now(), MaxViewAge: age, DryRun: q.dryRun,
 	}
 }
 

@@ -48,6 +48,9 @@ func (l *Ledger) Append(ctx context.Context, entries []Entry) ([]Appended, error
 	if len(entries) == 0 {
 		return nil, nil
 	}
+	if l.copies() {
+		return nil, fmt.Errorf("append to a mirror: %w", ErrReadOnly)
+	}
 	c, err := l.newCall(entries)
 	if err != nil {
 		return nil, err

@@ -104,18 +104,8 @@ func New(ctx context.Context, c Config) (*Ledger, error) {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	l.pool = newPool(c.PoolEntries, c.PoolBytes)
-	head := c.Store.Head()
-	cp, err := l.verifier.Open(head.Note)
-	if err != nil {
-		return nil, fmt.Errorf("open ledger: %w: head: %w", ErrCorrupt, err)
-	}
-	if cp != head.Checkpoint {
-		return nil, fmt.Errorf("open ledger: %w: head of %d entries has a note of %d", ErrCorrupt, head.Size, cp.Size)
-	}
-	l.committed, l.head = &head, &head
-	l.tree, err = tlog.OpenTree(ctx, cp, c.Tiles, c.Store.Tile)
-	if err != nil {
-		return nil, fmt.Errorf("open ledger: %w", asCorrupt(err))
+	if err := l.open(ctx); err != nil {
+		return nil, err
 	}
 	if l.quorum() {
 		if l.head, err = l.lastPublished(ctx); err != nil {
@@ -124,6 +114,27 @@ func New(ctx context.Context, c Config) (*Ledger, error) {
 	}
 	return l, nil
 }
+
+// open reads the store's head, and the tree's right edge.
+func (l *Ledger) open(ctx context.Context) error {
+	head := l.store.Head()
+	cp, err := l.verifier.Open(head.Note)
+	if err != nil {
+		return fmt.Errorf("open ledger: %w: head: %w", ErrCorrupt, err)
+	}
+	if cp != head.Checkpoint {
+		return fmt.Errorf("open ledger: %w: head of %d entries has a note of %d", ErrCorrupt, head.Size, cp.Size)
+	}
+	l.committed, l.head = &head, &head
+	l.tree, err = tlog.OpenTree(ctx, cp, l.config.Tiles, l.store.Tile)
+	if err != nil {
+		return fmt.Errorf("open ledger: %w", asCorrupt(err))
+	}
+	return nil
+}
+
+// copies reports whether this is a mirror's, which nothing is appended to.
+func (l *Ledger) copies() bool { return l.pool == nil }
 
 // EmptyHead signs the checkpoint of an empty log, with which a store is created.
 func EmptyHead(signer *tlog.Signer, stamper Stamper, at time.Time) (Head, error) {
@@ -159,6 +170,9 @@ func (l *Ledger) Head() Head { return *l.currentHead() }
 // happens, the token of the last batch says only how old that is. The time is the
 // log's word that it had signed nothing larger; it is not kept anywhere.
 func (l *Ledger) HeadNow() (Head, error) {
+	if l.copies() {
+		return l.Head(), nil
+	}
 	now := l.config.Now().UTC().Truncate(time.Millisecond)
 	head := l.Head()
 	if !now.After(head.Time) {

@@ -95,6 +95,13 @@ func (l *Ledger) shown(size uint64) error {
 	return nil
 }
 
+// Root returns the Merkle tree hash of the first size entries, any size up to
+// Head's; otherwise ErrNotFound. It is checked as the nodes of Inclusion are.
+func (l *Ledger) Root(ctx context.Context, size uint64) (tlog.Hash, error) {
+	root, err := l.tree.Root(ctx, size)
+	return root, l.readError(err)
+}
+
 func (l *Ledger) readError(err error) error {
 	if errors.Is(err, tlog.ErrOutOfRange) {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)

@@ -23,6 +23,9 @@ type sequencer struct {
 // waiter gets ErrClosed: close the store, and open it again to find out. Run
 // once only.
 func (l *Ledger) Run(ctx context.Context) error {
+	if l.copies() {
+		return errors.New("a mirror has no sequencer")
+	}
 	if !l.running.CompareAndSwap(false, true) {
 		return errors.New("ledger was run before")
 	}

@@ -14,6 +14,8 @@ const (
 	exitDone   = 0
 	exitWrong  = 2 // wrong use or input
 	exitBroken = 3 // the ledger cannot go on, or does not hold
+
+	exitContradiction = 4 // the log has signed what cannot both be true
 )
 
 type exitError struct {
@@ -26,6 +28,10 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func wrong(format string, args ...any) error {
 	return &exitError{exitWrong, fmt.Errorf(format, args...)}
+}
+
+func contradicted(format string, args ...any) error {
+	return &exitError{exitContradiction, fmt.Errorf(format, args...)}
 }
 
 func (d *daemon) exitCode(err error) int {

@@ -46,7 +46,7 @@ receipts, and decides for deploy gates under the policy that the ledger began wi
 
 Everything is in one folder, --data: the log in log/, the server's keys in keys/, and
 in trust/ what verifiers need. Exit codes: 0 done; 2 wrong use or input; 3 the ledger
-cannot go on, or does not hold.`,
+cannot go on, or does not hold; 4 the log contradicts itself.`,
 		Example: `  countersignd create --data /var/lib/countersign --origin log.example.com --genesis alice.json --genesis bob.json
   countersignd serve --data /var/lib/countersign
   countersignd check --data /var/lib/countersign`,
@@ -60,6 +60,6 @@ cannot go on, or does not hold.`,
 	}
 	root.PersistentFlags().StringVar(&d.format, "format", "text", "output for people (text) or programs (json)")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrong("%v; see: %s --help", err, c.CommandPath()) })
-	root.AddCommand(newCreate(d), newServe(d), newCheck(d), newRebuild(d), newTrust(d), newWitness(d))
+	root.AddCommand(newCreate(d), newServe(d), newCheck(d), newRebuild(d), newTrust(d), newWitness(d), newMirror(d), newRestore(d))
 	return root
 }

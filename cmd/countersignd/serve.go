@@ -199,8 +199,12 @@ func (d *daemon) answer(ctx context.Context, s settings, c api.Config, tlsConfig
 	if tlsConfig != nil {
 		scheme = "https"
 	}
-	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d)\n",
-		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version)
+	of := ""
+	if c.Mirrors != "" {
+		of = ", a mirror of " + c.Mirrors
+	}
+	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d%s)\n",
+		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version, of)
 	err = server.Serve(ctx, listener, tlsConfig, grace)
 	c.Log.Info("stopped", "size", c.Ledger.Head().Size)
 	return err

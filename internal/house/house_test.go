@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"proto/gen":           {"+proto/gen"},
 	"internal/house":      {},
 	"ledger/witness":      {"ledger/tlog"},
+	"api/mirror":          {"attest", "verify", "ledger", "ledger/tlog", "+proto/gen"},
 }
 
 // onlyImporter lists libraries that one room alone may import.

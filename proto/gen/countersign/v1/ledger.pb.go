@@ -1532,6 +1532,235 @@ func (x *WatchResponse) GetEntry() *LogEntry {
 	return nil
 }
 
+type RecordsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// First entry of interest. From 0 on, the checkpoint of the empty log comes first.
+	FromIndex uint64 `protobuf:"varint,1,opt,name=from_index,json=fromIndex,proto3" json:"from_index,omitempty"`
+	// About how many entries: the batch that reaches it is the last one. 1 to
+	// 10,000; 1,000 when 0.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordsRequest) Reset() {
+	*x = RecordsRequest{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordsRequest) ProtoMessage() {}
+
+func (x *RecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordsRequest.ProtoReflect.Descriptor instead.
+func (*RecordsRequest) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RecordsRequest) GetFromIndex() uint64 {
+	if x != nil {
+		return x.FromIndex
+	}
+	return 0
+}
+
+func (x *RecordsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type RecordsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Step:
+	//
+	//	*RecordsResponse_Record
+	//	*RecordsResponse_Checkpoint
+	Step          isRecordsResponse_Step `protobuf_oneof:"step"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordsResponse) Reset() {
+	*x = RecordsResponse{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordsResponse) ProtoMessage() {}
+
+func (x *RecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordsResponse.ProtoReflect.Descriptor instead.
+func (*RecordsResponse) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RecordsResponse) GetStep() isRecordsResponse_Step {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *RecordsResponse) GetRecord() *LogRecord {
+	if x != nil {
+		if x, ok := x.Step.(*RecordsResponse_Record); ok {
+			return x.Record
+		}
+	}
+	return nil
+}
+
+func (x *RecordsResponse) GetCheckpoint() *CheckpointResponse {
+	if x != nil {
+		if x, ok := x.Step.(*RecordsResponse_Checkpoint); ok {
+			return x.Checkpoint
+		}
+	}
+	return nil
+}
+
+type isRecordsResponse_Step interface {
+	isRecordsResponse_Step()
+}
+
+type RecordsResponse_Record struct {
+	Record *LogRecord `protobuf:"bytes,1,opt,name=record,proto3,oneof"`
+}
+
+type RecordsResponse_Checkpoint struct {
+	// Closes the batch of the records before it.
+	Checkpoint *CheckpointResponse `protobuf:"bytes,2,opt,name=checkpoint,proto3,oneof"`
+}
+
+func (*RecordsResponse_Record) isRecordsResponse_Step() {}
+
+func (*RecordsResponse_Checkpoint) isRecordsResponse_Step() {}
+
+// LogRecord is an entry as the log keeps it, but for what can be derived again:
+// search keys, and from what it takes credit.
+type LogRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// The canonical log entry, whose leaf hash is in the tree.
+	Leaf []byte `protobuf:"bytes,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// The normalised bundle, without a receipt.
+	Body []byte `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	// RFC 3161 response over the bundle's signature, DER.
+	Token []byte `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	// When the log took it, in whole milliseconds.
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// The log has only the hash, and so no body.
+	Unseen        bool `protobuf:"varint,6,opt,name=unseen,proto3" json:"unseen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRecord) Reset() {
+	*x = LogRecord{}
+	mi := &file_countersign_v1_ledger_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRecord) ProtoMessage() {}
+
+func (x *LogRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_ledger_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
+func (*LogRecord) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_ledger_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *LogRecord) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogRecord) GetLeaf() []byte {
+	if x != nil {
+		return x.Leaf
+	}
+	return nil
+}
+
+func (x *LogRecord) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *LogRecord) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *LogRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LogRecord) GetUnseen() bool {
+	if x != nil {
+		return x.Unseen
+	}
+	return false
+}
+
 var File_countersign_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_countersign_v1_ledger_proto_rawDesc = "" +
@@ -1650,7 +1879,24 @@ const file_countersign_v1_ledger_proto_rawDesc = "" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\"?\n" +
 	"\rWatchResponse\x12.\n" +
-	"\x05entry\x18\x01 \x01(\v2\x18.countersign.v1.LogEntryR\x05entry2\xa5\x06\n" +
+	"\x05entry\x18\x01 \x01(\v2\x18.countersign.v1.LogEntryR\x05entry\"E\n" +
+	"\x0eRecordsRequest\x12\x1d\n" +
+	"\n" +
+	"from_index\x18\x01 \x01(\x04R\tfromIndex\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"\x94\x01\n" +
+	"\x0fRecordsResponse\x123\n" +
+	"\x06record\x18\x01 \x01(\v2\x19.countersign.v1.LogRecordH\x00R\x06record\x12D\n" +
+	"\n" +
+	"checkpoint\x18\x02 \x01(\v2\".countersign.v1.CheckpointResponseH\x00R\n" +
+	"checkpointB\x06\n" +
+	"\x04step\"\xa7\x01\n" +
+	"\tLogRecord\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\x12\x14\n" +
+	"\x05token\x18\x04 \x01(\fR\x05token\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06unseen\x18\x06 \x01(\bR\x06unseen2\xf3\x06\n" +
 	"\rLedgerService\x12G\n" +
 	"\x06Append\x12\x1d.countersign.v1.AppendRequest\x1a\x1e.countersign.v1.AppendResponse\x12G\n" +
 	"\x06Attach\x12\x1d.countersign.v1.AttachRequest\x1a\x1e.countersign.v1.AttachResponse\x12J\n" +
@@ -1662,7 +1908,8 @@ const file_countersign_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"Checkpoint\x12!.countersign.v1.CheckpointRequest\x1a\".countersign.v1.CheckpointResponse\"\x03\x90\x02\x01\x12L\n" +
 	"\x06Search\x12\x1d.countersign.v1.SearchRequest\x1a\x1e.countersign.v1.SearchResponse\"\x03\x90\x02\x01\x12F\n" +
-	"\x05Watch\x12\x1c.countersign.v1.WatchRequest\x1a\x1d.countersign.v1.WatchResponse0\x01B\xc9\x01\n" +
+	"\x05Watch\x12\x1c.countersign.v1.WatchRequest\x1a\x1d.countersign.v1.WatchResponse0\x01\x12L\n" +
+	"\aRecords\x12\x1e.countersign.v1.RecordsRequest\x1a\x1f.countersign.v1.RecordsResponse0\x01B\xc9\x01\n" +
 	"\x12com.countersign.v1B\vLedgerProtoP\x01ZMgithub.com/countersign-dev/countersign/proto/gen/countersign/v1;countersignv1\xa2\x02\x03CXX\xaa\x02\x0eCountersign.V1\xca\x02\x0eCountersign\\V1\xe2\x02\x1aCountersign\\V1\\GPBMetadata\xea\x02\x0fCountersign::V1b\x06proto3"
 
 var (
@@ -1677,7 +1924,7 @@ func file_countersign_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_countersign_v1_ledger_proto_rawDescData
 }
 
-var file_countersign_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_countersign_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_countersign_v1_ledger_proto_goTypes = []any{
 	(*AppendRequest)(nil),         // 0: countersign.v1.AppendRequest
 	(*AppendResponse)(nil),        // 1: countersign.v1.AppendResponse
@@ -1702,45 +1949,53 @@ var file_countersign_v1_ledger_proto_goTypes = []any{
 	(*SearchResponse)(nil),        // 20: countersign.v1.SearchResponse
 	(*WatchRequest)(nil),          // 21: countersign.v1.WatchRequest
 	(*WatchResponse)(nil),         // 22: countersign.v1.WatchResponse
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*RecordsRequest)(nil),        // 23: countersign.v1.RecordsRequest
+	(*RecordsResponse)(nil),       // 24: countersign.v1.RecordsResponse
+	(*LogRecord)(nil),             // 25: countersign.v1.LogRecord
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 }
 var file_countersign_v1_ledger_proto_depIdxs = []int32{
 	2,  // 0: countersign.v1.AppendResponse.results:type_name -> countersign.v1.AppendResult
 	2,  // 1: countersign.v1.AttachResponse.result:type_name -> countersign.v1.AppendResult
 	2,  // 2: countersign.v1.ApproveResponse.result:type_name -> countersign.v1.AppendResult
 	2,  // 3: countersign.v1.ImportResponse.result:type_name -> countersign.v1.AppendResult
-	23, // 4: countersign.v1.LogEntry.logged_at:type_name -> google.protobuf.Timestamp
+	26, // 4: countersign.v1.LogEntry.logged_at:type_name -> google.protobuf.Timestamp
 	10, // 5: countersign.v1.EntryResponse.entry:type_name -> countersign.v1.LogEntry
-	23, // 6: countersign.v1.CheckpointResponse.time:type_name -> google.protobuf.Timestamp
-	23, // 7: countersign.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	23, // 8: countersign.v1.SearchRequest.until:type_name -> google.protobuf.Timestamp
+	26, // 6: countersign.v1.CheckpointResponse.time:type_name -> google.protobuf.Timestamp
+	26, // 7: countersign.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	26, // 8: countersign.v1.SearchRequest.until:type_name -> google.protobuf.Timestamp
 	10, // 9: countersign.v1.SearchResponse.entries:type_name -> countersign.v1.LogEntry
 	10, // 10: countersign.v1.WatchResponse.entry:type_name -> countersign.v1.LogEntry
-	0,  // 11: countersign.v1.LedgerService.Append:input_type -> countersign.v1.AppendRequest
-	3,  // 12: countersign.v1.LedgerService.Attach:input_type -> countersign.v1.AttachRequest
-	5,  // 13: countersign.v1.LedgerService.Approve:input_type -> countersign.v1.ApproveRequest
-	7,  // 14: countersign.v1.LedgerService.Import:input_type -> countersign.v1.ImportRequest
-	11, // 15: countersign.v1.LedgerService.Entry:input_type -> countersign.v1.EntryRequest
-	13, // 16: countersign.v1.LedgerService.Inclusion:input_type -> countersign.v1.InclusionRequest
-	15, // 17: countersign.v1.LedgerService.Consistency:input_type -> countersign.v1.ConsistencyRequest
-	17, // 18: countersign.v1.LedgerService.Checkpoint:input_type -> countersign.v1.CheckpointRequest
-	19, // 19: countersign.v1.LedgerService.Search:input_type -> countersign.v1.SearchRequest
-	21, // 20: countersign.v1.LedgerService.Watch:input_type -> countersign.v1.WatchRequest
-	1,  // 21: countersign.v1.LedgerService.Append:output_type -> countersign.v1.AppendResponse
-	4,  // 22: countersign.v1.LedgerService.Attach:output_type -> countersign.v1.AttachResponse
-	6,  // 23: countersign.v1.LedgerService.Approve:output_type -> countersign.v1.ApproveResponse
-	8,  // 24: countersign.v1.LedgerService.Import:output_type -> countersign.v1.ImportResponse
-	12, // 25: countersign.v1.LedgerService.Entry:output_type -> countersign.v1.EntryResponse
-	14, // 26: countersign.v1.LedgerService.Inclusion:output_type -> countersign.v1.InclusionResponse
-	16, // 27: countersign.v1.LedgerService.Consistency:output_type -> countersign.v1.ConsistencyResponse
-	18, // 28: countersign.v1.LedgerService.Checkpoint:output_type -> countersign.v1.CheckpointResponse
-	20, // 29: countersign.v1.LedgerService.Search:output_type -> countersign.v1.SearchResponse
-	22, // 30: countersign.v1.LedgerService.Watch:output_type -> countersign.v1.WatchResponse
-	21, // [21:31] is the sub-list for method output_type
-	11, // [11:21] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	25, // 11: countersign.v1.RecordsResponse.record:type_name -> countersign.v1.LogRecord
+	18, // 12: countersign.v1.RecordsResponse.checkpoint:type_name -> countersign.v1.CheckpointResponse
+	26, // 13: countersign.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	0,  // 14: countersign.v1.LedgerService.Append:input_type -> countersign.v1.AppendRequest
+	3,  // 15: countersign.v1.LedgerService.Attach:input_type -> countersign.v1.AttachRequest
+	5,  // 16: countersign.v1.LedgerService.Approve:input_type -> countersign.v1.ApproveRequest
+	7,  // 17: countersign.v1.LedgerService.Import:input_type -> countersign.v1.ImportRequest
+	11, // 18: countersign.v1.LedgerService.Entry:input_type -> countersign.v1.EntryRequest
+	13, // 19: countersign.v1.LedgerService.Inclusion:input_type -> countersign.v1.InclusionRequest
+	15, // 20: countersign.v1.LedgerService.Consistency:input_type -> countersign.v1.ConsistencyRequest
+	17, // 21: countersign.v1.LedgerService.Checkpoint:input_type -> countersign.v1.CheckpointRequest
+	19, // 22: countersign.v1.LedgerService.Search:input_type -> countersign.v1.SearchRequest
+	21, // 23: countersign.v1.LedgerService.Watch:input_type -> countersign.v1.WatchRequest
+	23, // 24: countersign.v1.LedgerService.Records:input_type -> countersign.v1.RecordsRequest
+	1,  // 25: countersign.v1.LedgerService.Append:output_type -> countersign.v1.AppendResponse
+	4,  // 26: countersign.v1.LedgerService.Attach:output_type -> countersign.v1.AttachResponse
+	6,  // 27: countersign.v1.LedgerService.Approve:output_type -> countersign.v1.ApproveResponse
+	8,  // 28: countersign.v1.LedgerService.Import:output_type -> countersign.v1.ImportResponse
+	12, // 29: countersign.v1.LedgerService.Entry:output_type -> countersign.v1.EntryResponse
+	14, // 30: countersign.v1.LedgerService.Inclusion:output_type -> countersign.v1.InclusionResponse
+	16, // 31: countersign.v1.LedgerService.Consistency:output_type -> countersign.v1.ConsistencyResponse
+	18, // 32: countersign.v1.LedgerService.Checkpoint:output_type -> countersign.v1.CheckpointResponse
+	20, // 33: countersign.v1.LedgerService.Search:output_type -> countersign.v1.SearchResponse
+	22, // 34: countersign.v1.LedgerService.Watch:output_type -> countersign.v1.WatchResponse
+	24, // 35: countersign.v1.LedgerService.Records:output_type -> countersign.v1.RecordsResponse
+	25, // [25:36] is the sub-list for method output_type
+	14, // [14:25] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_countersign_v1_ledger_proto_init() }
@@ -1752,13 +2007,17 @@ func file_countersign_v1_ledger_proto_init() {
 		(*EntryRequest_Index)(nil),
 		(*EntryRequest_LeafHash)(nil),
 	}
+	file_countersign_v1_ledger_proto_msgTypes[24].OneofWrappers = []any{
+		(*RecordsResponse_Record)(nil),
+		(*RecordsResponse_Checkpoint)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_countersign_v1_ledger_proto_rawDesc), len(file_countersign_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -58,6 +58,8 @@ const (
 	LedgerServiceSearchProcedure = "/countersign.v1.LedgerService/Search"
 	// LedgerServiceWatchProcedure is the fully-qualified name of the LedgerService's Watch RPC.
 	LedgerServiceWatchProcedure = "/countersign.v1.LedgerService/Watch"
+	// LedgerServiceRecordsProcedure is the fully-qualified name of the LedgerService's Records RPC.
+	LedgerServiceRecordsProcedure = "/countersign.v1.LedgerService/Records"
 )
 
 // LedgerServiceClient is a client for the countersign.v1.LedgerService service.
@@ -90,6 +92,10 @@ type LedgerServiceClient interface {
 	// Watch sends every entry from an index on, and goes on with those to come
 	// until the caller hangs up or the server stops.
 	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
+	// Records sends what a mirror keeps, in the steps in which the log grew: the
+	// entries of a batch, then the signed checkpoint that closed it. The stream ends
+	// with a whole batch, at the log's head or when it has sent as much as was asked for.
+	Records(context.Context, *connect.Request[v1.RecordsRequest]) (*connect.ServerStreamForClient[v1.RecordsResponse], error)
 }
 
 // NewLedgerServiceClient constructs a client for the countersign.v1.LedgerService service. By
@@ -168,6 +174,12 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("Watch")),
 			connect.WithClientOptions(opts...),
 		),
+		records: connect.NewClient[v1.RecordsRequest, v1.RecordsResponse](
+			httpClient,
+			baseURL+LedgerServiceRecordsProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("Records")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -183,6 +195,7 @@ type ledgerServiceClient struct {
 	checkpoint  *connect.Client[v1.CheckpointRequest, v1.CheckpointResponse]
 	search      *connect.Client[v1.SearchRequest, v1.SearchResponse]
 	watch       *connect.Client[v1.WatchRequest, v1.WatchResponse]
+	records     *connect.Client[v1.RecordsRequest, v1.RecordsResponse]
 }
 
 // Append calls countersign.v1.LedgerService.Append.
@@ -235,6 +248,11 @@ func (c *ledgerServiceClient) Watch(ctx context.Context, req *connect.Request[v1
 	return c.watch.CallServerStream(ctx, req)
 }
 
+// Records calls countersign.v1.LedgerService.Records.
+func (c *ledgerServiceClient) Records(ctx context.Context, req *connect.Request[v1.RecordsRequest]) (*connect.ServerStreamForClient[v1.RecordsResponse], error) {
+	return c.records.CallServerStream(ctx, req)
+}
+
 // LedgerServiceHandler is an implementation of the countersign.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	// Append logs attestations and returns each with its receipt. All of one call
@@ -265,6 +283,10 @@ type LedgerServiceHandler interface {
 	// Watch sends every entry from an index on, and goes on with those to come
 	// until the caller hangs up or the server stops.
 	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
+	// Records sends what a mirror keeps, in the steps in which the log grew: the
+	// entries of a batch, then the signed checkpoint that closed it. The stream ends
+	// with a whole batch, at the log's head or when it has sent as much as was asked for.
+	Records(context.Context, *connect.Request[v1.RecordsRequest], *connect.ServerStream[v1.RecordsResponse]) error
 }
 
 // NewLedgerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -339,6 +361,12 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("Watch")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceRecordsHandler := connect.NewServerStreamHandler(
+		LedgerServiceRecordsProcedure,
+		svc.Records,
+		connect.WithSchema(ledgerServiceMethods.ByName("Records")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/countersign.v1.LedgerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LedgerServiceAppendProcedure:
@@ -361,6 +389,8 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceSearchHandler.ServeHTTP(w, r)
 		case LedgerServiceWatchProcedure:
 			ledgerServiceWatchHandler.ServeHTTP(w, r)
+		case LedgerServiceRecordsProcedure:
+			ledgerServiceRecordsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -408,4 +438,8 @@ func (UnimplementedLedgerServiceHandler) Search(context.Context, *connect.Reques
 
 func (UnimplementedLedgerServiceHandler) Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.LedgerService.Watch is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) Records(context.Context, *connect.Request[v1.RecordsRequest], *connect.ServerStream[v1.RecordsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.LedgerService.Records is not implemented"))
 }
