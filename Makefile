@@ -33,6 +33,10 @@ test: ## The fast suite
 e2e-sigstore: ## Unmodified clients of Sigstore against a ledger, on loopback (installs them once, which takes minutes)
 	@testdata/e2e/sigstore.sh
 
+.PHONY: e2e-tlog
+e2e-tlog: build ## Unmodified log tools and witnesses, mirrors and restoring, on loopback (installs them once)
+	@testdata/e2e/tlog.sh
+
 .PHONY: bench
 bench: ## Measure; docs/performance.md explains the output
 	go test -run '^$$' -bench . -benchmem ./... | tee bench.txt
