@@ -31,7 +31,7 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 		return refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(it.key))
 	}
 	it.principal, it.validity = p, []roster.Validity{p.Validity, k.Validity}
-	if ours {
+	if ours && !it.summary() {
 		return refuse(UntrustedKey, "%s signed a %s; only the trusted service's count", p.ID, typ)
 	}
 	if r := checkClaims(it.key, k); r != nil {
@@ -44,13 +44,19 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 // checkSpeaker asks whether the principal may say such a thing, and says it themselves.
 func (v *Verifier) checkSpeaker(it *item) *Refusal {
 	p, typ := it.principal, it.statement.Predicate.Type()
-	if !MayMake(v.roster, p, typ) {
+	if !MayMake(v.roster, p, typ) && !(it.summary() && p.Kind == roster.Service && p.MaySign(typ)) {
 		return refuse(WrongScope, "%s %s may not make %s", p.Kind, p.ID, typ)
 	}
 	if said := speaker(it.statement.Predicate); said != "" && said != p.ID {
 		return refuse(UntrustedKey, "the statement is in the name of %q, and %s signed it", said, p.ID)
 	}
 	return nil
+}
+
+// summary reports whether this is a verification summary that another verifier made and
+// another log vouches for. It is kept and found, and opens nothing.
+func (it *item) summary() bool {
+	return it.vouched != "" && it.statement.Predicate.Type() == attest.TypeVSA
 }
 
 // ofService reports whether a predicate type is the trusted service's alone.

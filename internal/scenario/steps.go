@@ -52,6 +52,12 @@ func (t *teller) do(s *step) error {
 		})
 	case "slsa":
 		return t.provenance(s)
+	case "vsa":
+		return t.sign(s, s.opt("by", "builder"), artifact(s), &attest.VSA{
+			Verifier: attest.VSAVerifier{ID: "https://verifier.example.com"}, TimeVerified: now, ResourceURI: "git+https://" + Repository,
+			Policy: attest.VSAResource{Digest: map[string]string{"sha256": attest.DigestOf(nil).String()}}, VerificationResult: "PASSED",
+			VerifiedLevels: []string{"SLSA_BUILD_LEVEL_3"}, SLSAVersion: "1.1",
+		})
 	case "revoke":
 		return t.revoke(s)
 	case "allow":
