@@ -54,7 +54,7 @@ func (r *Repo) object(ctx context.Context, id ID, typ string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	got, body, err := r.cat.ask(id)
+	got, body, err := r.cat.ask(id, typ)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +68,9 @@ func (r *Repo) object(ctx context.Context, id ID, typ string) ([]byte, error) {
 	return body, nil
 }
 
-// ask returns the type and content of an object; no content when it is a blob.
-func (c *catFile) ask(id ID) (typ string, body []byte, err error) {
+// ask returns the type and content of an object; no content of a blob, unless one is
+// wanted.
+func (c *catFile) ask(id ID, want string) (typ string, body []byte, err error) {
 	if _, err := fmt.Fprintln(c.in, id); err != nil {
 		return "", nil, fmt.Errorf("ask git for %s: %w", short(id), err)
 	}
@@ -85,7 +86,7 @@ func (c *catFile) ask(id ID) (typ string, body []byte, err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("object %s: git says %.80q", short(id), header)
 	}
-	if fields[1] == "blob" || size > maxObject {
+	if fields[1] == "blob" && want != "blob" || size > maxObject {
 		if _, err := io.CopyN(io.Discard, c.out, size+1); err != nil {
 			return "", nil, fmt.Errorf("read %s from git: %w", short(id), err)
 		}
