@@ -85,7 +85,7 @@ services:
     identities:
       - {issuer: "https://token.forge.example", subject: "`+workflow+`", claims: {sourceRepositoryURI: "https://forge.example/org/app"}, from: 2020-01-01T00:00:00Z}
   - id: sigstore-js
-    may: [slsa-provenance]
+    may: [slsa-provenance, "https://slsa.dev/provenance/v0.2"]
     from: 2020-01-01T00:00:00Z
     identities:
       - {issuer: "https://token.actions.githubusercontent.com", subject: "https://github.com/sigstore/sigstore-js/.github/workflows/release.yml@refs/heads/main", from: 2020-01-01T00:00:00Z}
@@ -249,6 +249,30 @@ func (w *world) attach(b *attest.Bundle, key *attest.PublicKey, index uint64, ed
 	st, err := attest.NewAttachment(full)
 	must(w.t, err)
 	return w.say("service", st.Predicate, st.Subjects...)
+}
+
+// A Statement v0.1 is read where another log vouches for it, and nowhere else (D01).
+func TestTheOlderStatement(t *testing.T) {
+	k := newKeyless(t)
+	text, err := os.ReadFile("testdata/sigstore-js-1.3.0.sigstore.json")
+	must(t, err)
+	public, err := os.ReadFile("testdata/public-good.json")
+	must(t, err)
+	k.trust.Foreign = []verify.ForeignLog{{Name: "public-good", TrustedRoot: public}}
+	st, err := attest.NewImport(text)
+	must(t, err)
+	index := k.say("service", st.Predicate, st.Subjects...)
+	e, r := k.open(index)
+	if r != nil {
+		t.Fatal(r)
+	}
+	if typ := e.Statement().Predicate.Type(); typ != "https://slsa.dev/provenance/v0.2" {
+		t.Errorf("read as %s", typ)
+	}
+	carried := attest.CarriedBy(st.Predicate)
+	if _, err := attest.ParseStatement(carried.Bundle.Payload); err == nil || attest.FaultOf(err) != attest.Unsupported {
+		t.Errorf("read without a log that vouches: %v", err)
+	}
 }
 
 // An attached statement counts from where it was attached, whenever its hash was logged.
