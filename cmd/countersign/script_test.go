@@ -196,6 +196,9 @@ func cmdOffice(ts *testscript.TestScript, _ bool, _ []string) {
 		"--person bob,level=senior,email=bob@example.com,key=keys/bob.pub --person carol,level=junior,email=carol@example.com,key=keys/carol.pub " +
 		"--agent claude,operator=carol,email=noreply@anthropic.com,key=keys/claude.pub --service ci,may=change+admission,key=keys/ci.pub " +
 		"--service builder,may=release,key=keys/builder.pub --service gate,may=deployment,key=keys/gate.pub --service forge,forge,email=forge@example.com"
+	if _, err := os.Stat(ts.MkAbs("keys/bob_ssh.pub")); err == nil {
+		init = strings.Replace(init, "key=keys/bob.pub", "key=keys/bob.pub,ssh=keys/bob_ssh.pub", 1)
+	}
 	office(ts)
 	do(init)
 	do("countersign policy sign policy --key keys/alice.pem --out genesis-1.json")
