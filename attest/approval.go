@@ -1,22 +1,30 @@
 package attest
 
-// An Approval is one person's verdict on one change. Its subject is the head
-// commit and tree that the reviewer saw, so it survives a squash and not a push.
+// An Approval is one person's verdict on one change, or on one plan. Its subject is
+// the head commit and tree that the reviewer saw, so it survives a squash and not a
+// push; or the file of the plan, so it survives nothing.
 type Approval struct {
 	Decision   ApprovalDecision `json:"decision"`
 	Reviewer   string           `json:"reviewer"` // roster id of the signer
 	Repository string           `json:"repository"`
-	Change     ChangeRef        `json:"change"`
-	TargetRef  string           `json:"targetRef"`
-	Scope      Scope            `json:"scope"`
-	ApprovedAt Time             `json:"approvedAt"` // a claim; the log's time counts
-	Comment    string           `json:"comment,omitempty"`
-	ReviewLink string           `json:"reviewLink,omitempty"`
+	// Change and TargetRef are absent, and About is there, where a plan is approved.
+	Change     ChangeRef      `json:"change,omitzero"`
+	TargetRef  string         `json:"targetRef,omitzero"`
+	About      *ApprovalAbout `json:"about,omitempty"`
+	Scope      Scope          `json:"scope"`
+	ApprovedAt Time           `json:"approvedAt"` // a claim; the log's time counts
+	Comment    string         `json:"comment,omitempty"`
+	ReviewLink string         `json:"reviewLink,omitempty"`
 	// Nonce makes two otherwise equal approvals distinct statements.
 	Nonce string `json:"nonce,omitempty"`
 	// Assertion is the reviewer's own signature where it cannot be that of the
 	// statement.
 	Assertion *Assertion `json:"assertion,omitempty"`
+}
+
+// ApprovalAbout names what is approved where it is no change.
+type ApprovalAbout struct {
+	Plan string `json:"plan"` // sha256 of the file that will be applied, hex
 }
 
 // ApprovalDecision is what the reviewer decided. There is no default.
@@ -44,8 +52,7 @@ func (a *Approval) Validate() error {
 		oneOf("predicate.decision", a.Decision, Approved, Rejected, Withdrawn),
 		checkID("predicate.reviewer", a.Reviewer),
 		checkRepository("predicate.repository", a.Repository),
-		a.Change.validate(),
-		checkName("predicate.targetRef", a.TargetRef),
+		a.validateAbout(),
 		checkTime("predicate.approvedAt", a.ApprovedAt),
 		checkComment("predicate.comment", a.Comment),
 		checkText("predicate.reviewLink", a.ReviewLink, 4096),
@@ -63,6 +70,25 @@ func (a *Approval) Validate() error {
 	return err
 }
 
+// validateAbout wants a change with its target, or a plan, and never both.
+func (a *Approval) validateAbout() error {
+	switch {
+	case a.About == nil:
+		return first(a.Change.validate(), checkName("predicate.targetRef", a.TargetRef))
+	case a.Change != ChangeRef{} || a.TargetRef != "":
+		return faultErr(SubjectMismatch, "predicate.about", "is a plan, and the approval names a change or a branch too")
+	}
+	return checkHex("predicate.about.plan", a.About.Plan, 64)
+}
+
+// Plan is the digest of the plan that is approved, and empty for a change.
+func (a *Approval) Plan() string {
+	if a.About == nil {
+		return ""
+	}
+	return a.About.Plan
+}
+
 // Negative reports whether this can only take credit away.
 func (a *Approval) Negative() bool { return a.Decision != Approved }
 
@@ -70,6 +96,12 @@ func (a *Approval) about(s []Subject) error {
 	sub, err := soleSubject(s)
 	if err != nil {
 		return err
+	}
+	if a.About != nil {
+		if got := sub.Digest["sha256"]; got != a.About.Plan || sub.Digest["gitCommit"] != "" {
+			return faultErr(SubjectMismatch, "statement.subject.digest.sha256", "is %.64q, and predicate.about.plan is %s", got, a.About.Plan)
+		}
+		return nil
 	}
 	return first(checkCommit("statement.subject.digest.gitCommit", sub.Digest["gitCommit"]),
 		checkCommit("statement.subject.digest.gitTree", sub.Digest["gitTree"]))

@@ -84,14 +84,18 @@ func (a *Authorship) Validate() error {
 			checkComment("predicate.evidence.detail", s.Detail))
 	}
 	for _, g := range a.Agents {
-		err = first(err, checkName("predicate.agents.tool", g.Tool),
-			checkText("predicate.agents.model", g.Model, 256), checkText("predicate.agents.version", g.Version, 256),
-			checkText("predicate.agents.sessionId", g.SessionID, 256), checkText("predicate.agents.sessionRef", g.SessionRef, 4096))
+		err = first(err, g.validate())
 	}
 	if err == nil && a.Lines != nil && (a.Lines.AI < 0 || a.Lines.Human < 0 || a.Lines.Unknown < 0) {
 		err = fieldErr("predicate.lines", "holds a negative number")
 	}
 	return err
+}
+
+func (g *Agent) validate() error {
+	return first(checkName("predicate.agents.tool", g.Tool),
+		checkText("predicate.agents.model", g.Model, 256), checkText("predicate.agents.version", g.Version, 256),
+		checkText("predicate.agents.sessionId", g.SessionID, 256), checkText("predicate.agents.sessionRef", g.SessionRef, 4096))
 }
 
 func (a *Authorship) about(s []Subject) error {

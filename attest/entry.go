@@ -170,14 +170,18 @@ func Normal(b *Bundle, key *PublicKey) *Bundle {
 const Everything = "everything"
 
 // NegativeScope says from what a predicate can take credit: a revocation from
-// Everything, a rejected or withdrawn approval from one change (its ChangeKey). It
-// is empty for all others: they are no negative evidence.
+// Everything, a rejected or withdrawn approval from one change (its ChangeKey) or one
+// plan (its SubjectKey). It is empty for all others: they are no negative evidence.
 func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
 	case *Revocation:
 		return Everything
 	case *Approval:
-		if p.Negative() {
+		switch {
+		case !p.Negative():
+		case p.About != nil:
+			return SubjectKey("sha256", p.About.Plan)
+		default:
 			return ChangeKey(p.Repository, p.Change.ID)
 		}
 	}
@@ -227,6 +231,8 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 	case *Admission:
 		change(p.Repository, p.Change.ID)
 	case *Release:
+		change(p.Repository, "")
+	case *Operation:
 		change(p.Repository, "")
 	case *Decision:
 		change(p.Repository, "")

@@ -16,6 +16,7 @@ const (
 	TypeAdmission      = typePrefix + "admission/v1"
 	TypeRelease        = typePrefix + "release/v1"
 	TypeDeployment     = typePrefix + "deployment/v1"
+	TypeOperation      = typePrefix + "operation/v1"
 	TypeRevocation     = typePrefix + "revocation/v1"
 	TypePolicy         = typePrefix + "policy/v1"
 	TypeDecision       = typePrefix + "decision/v1"

@@ -30,6 +30,7 @@ func oneOfEach() map[string]*Statement {
 			ReviewedHead: head, Parents: []string{hexOf("c", 40)}, Paths: []string{"a.go"}, Binding: BindingReplay, ReplayClean: true, GitVersion: "2.47.3", AdmittedAt: when}},
 		"release":    {artifact, &Release{Repository: repo, Name: "v1.0.0", To: head, ReleasedAt: when}},
 		"deployment": {artifact, &Deployment{Environment: "production", Actor: "gate", DeployedAt: when}},
+		"operation":  {artifact, operation()},
 		"revocation": {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Revocation{Revokes: []Revoked{{Kind: RevokedStatement, Digest: hexOf("f", 64)}}, Reason: "mistake", By: "alice"}},
 		"policy":     {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Policy{Name: "blueprint", Version: 1, Files: PolicyFiles{"a: 1\n", "b: 2\n", "c: 3\n"}, PublishedAt: when}},
 		"decision": {commitSubject(map[string]string{"gitCommit": head}), &Decision{Repository: repo, Environment: "production", Verdict: "deny", To: head, Nonce: "n", DecidedAt: when, ExpiresAt: when,

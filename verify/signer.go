@@ -83,7 +83,7 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 		return predicateType != attest.TypeApproval && p.MaySign(predicateType)
 	}
 	switch predicateType {
-	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk:
+	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation:
 		return true
 	}
 	return false
@@ -98,6 +98,8 @@ func speaker(p attest.Predicate) string {
 		return p.DeclaredBy
 	case *attest.Revocation:
 		return p.By
+	case *attest.Operation:
+		return p.DeclaredBy
 	}
 	return ""
 }

@@ -73,6 +73,8 @@ func claimedTimes(p attest.Predicate) []attest.Time {
 		return []attest.Time{p.DeclaredAt}
 	case *attest.Risk:
 		return []attest.Time{p.AssessedAt}
+	case *attest.Operation:
+		return []attest.Time{p.DeclaredAt}
 	case *attest.Approval:
 		return []attest.Time{p.ApprovedAt}
 	case *attest.Admission:
