@@ -126,12 +126,12 @@ func TestApprovalOfAPlanOrOfAChange(t *testing.T) {
 		old, new string
 		want     Fault
 	}{
-		"of another plan":       {`"plan":"ee`, `"plan":"ef`, SubjectMismatch},
+		"of another plan":        {`"plan":"ee`, `"plan":"ef`, SubjectMismatch},
 		"of a plan and a change": {`"about":`, `"change":{"id":"7"},"about":`, SubjectMismatch},
-		"of a plan on a branch": {`"about":`, `"targetRef":"refs/heads/main","about":`, SubjectMismatch},
-		"of a plan and commit":  {`{"sha256":`, `{"gitCommit":"` + hexOf("a", 40) + `","sha256":`, SubjectMismatch},
-		"of nothing":            {`"about":{"plan":"` + hexOf("e", 64) + `"},`, ``, Malformed},
-		"of no plan":            {`"plan":"` + hexOf("e", 64) + `"`, `"plan":""`, Malformed},
+		"of a plan on a branch":  {`"about":`, `"targetRef":"refs/heads/main","about":`, SubjectMismatch},
+		"of a plan and commit":   {`{"sha256":`, `{"gitCommit":"` + hexOf("a", 40) + `","sha256":`, SubjectMismatch},
+		"of nothing":             {`"about":{"plan":"` + hexOf("e", 64) + `"},`, ``, Malformed},
+		"of no plan":             {`"plan":"` + hexOf("e", 64) + `"`, `"plan":""`, Malformed},
 	} {
 		bad := strings.Replace(string(good), c.old, c.new, 1)
 		if bad == string(good) {

@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/house":      {},
 	"ledger/witness":      {"ledger/tlog"},
 	"api/mirror":          {"attest", "verify", "ledger", "ledger/tlog", "+proto/gen"},
+	"attest/planfacts":    {"attest", "policy/strictyaml"},
 }
 
 // onlyImporter lists libraries that one room alone may import.
