@@ -3,7 +3,7 @@ package attest
 import "github.com/go-json-experiment/json/jsontext"
 
 // A Decision is a verdict as it is logged. Its subjects are the artifact and the
-// commit that was judged. Core is what two verifiers with the same inputs agree
+// commit that was judged, or the plan. Core is what two verifiers with the same inputs agree
 // on to the byte; Annex explains, and decides nothing.
 //
 // The shapes of both are package policy's; here they are checked for being JSON
@@ -11,9 +11,10 @@ import "github.com/go-json-experiment/json/jsontext"
 type Decision struct {
 	Repository  string         `json:"repository"`
 	Environment string         `json:"environment"`
-	Verdict     string         `json:"verdict"` // allow, deny or error
-	To          string         `json:"to"`      // commit
-	Nonce       string         `json:"nonce"`   // of the request
+	Verdict     string         `json:"verdict"`        // allow, deny or error
+	To          string         `json:"to"`             // commit; empty for a plan
+	Plan        string         `json:"plan,omitempty"` // sha256 of the plan file, hex
+	Nonce       string         `json:"nonce"`          // of the request
 	DecidedAt   Time           `json:"decidedAt"`
 	ExpiresAt   Time           `json:"expiresAt"`
 	Core        jsontext.Value `json:"core"`
@@ -29,7 +30,7 @@ func (d *Decision) Validate() error {
 		checkRepository("predicate.repository", d.Repository),
 		checkID("predicate.environment", d.Environment),
 		oneOf("predicate.verdict", d.Verdict, "allow", "deny", "error"),
-		checkCommit("predicate.to", d.To),
+		d.validateSubject(),
 		checkText("predicate.nonce", d.Nonce, 128),
 		checkTime("predicate.decidedAt", d.DecidedAt),
 		checkTime("predicate.expiresAt", d.ExpiresAt),
@@ -40,7 +41,23 @@ func (d *Decision) Validate() error {
 	return err
 }
 
+func (d *Decision) validateSubject() error {
+	switch {
+	case d.Plan == "":
+		return checkCommit("predicate.to", d.To)
+	case d.To != "":
+		return faultErr(SubjectMismatch, "predicate.plan", "is there, and a commit too")
+	}
+	return checkHex("predicate.plan", d.Plan, 64)
+}
+
 func (d *Decision) about(subjects []Subject) error {
+	if d.Plan != "" {
+		if sub, err := soleSubject(subjects); err != nil || sub.Digest["sha256"] != d.Plan {
+			return faultErr(SubjectMismatch, "statement.subject", "is not the plan sha256 %s alone", d.Plan)
+		}
+		return nil
+	}
 	for _, s := range subjects {
 		if s.Digest["gitCommit"] == d.To {
 			return nil

@@ -236,7 +236,7 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 		change(p.Repository, "")
 	case *Decision:
 		change(p.Repository, "")
-		if p.Verdict == "allow" {
+		if p.Verdict == "allow" && p.Plan == "" {
 			keys = append(keys, AllowedKey(p.Repository, p.Environment, p.To))
 		}
 	}

@@ -157,6 +157,18 @@ func (o *Operation) Each() []ResourceOperation {
 	return out
 }
 
+// OperationsDigest is SHA-256 over a line for each distinct verb, kind, module and
+// address, in their order, the four of them separated by NUL. It is how two readings
+// of one plan are compared; who judged what to be reversible plays no part.
+func OperationsDigest(all []ResourceOperation) Digest {
+	lines := make([]string, len(all))
+	for i, r := range all {
+		lines[i] = string(r.Verb) + "\x00" + r.Kind + "\x00" + r.Module + "\x00" + r.Address + "\n"
+	}
+	slices.Sort(lines)
+	return DigestOf([]byte(strings.Join(slices.Compact(lines), "")))
+}
+
 func (r *ResourceOperation) group() Operations {
 	return Operations{Verb: r.Verb, Kind: r.Kind, Module: r.Module, Reversible: r.Reversible, Stateful: r.Stateful}
 }

@@ -16,8 +16,9 @@ import (
 )
 
 // A Request is what a gate asks: may this artifact, or this commit, of this
-// repository go to this environment?
+// repository go to this environment? Or: may this plan be applied there?
 type Request struct {
+	Plan        *attest.Digest // of the file that will be applied; then there is no artifact and no commit
 	Artifact    *attest.Digest // nil: Commit alone is judged
 	Commit      gitfacts.ID    // with an artifact it may be empty; when given, it must be the artifact's source
 	Repository  string         // canonical id: see attest.ParseRepository
@@ -56,7 +57,8 @@ const MaxSkew = 5 * time.Minute
 // witnesses said so where trust names some → can all
 // negative evidence be read → which one commit is the source → which commits lie
 // between it and a trusted start → what is proven about each → what each rule
-// says about each.
+// says about each. For a plan: may this be asked → is the view fresh → can all
+// negative evidence be read → what does the plan do → what each rule says about it.
 func Decide(in Input) *Decision {
 	j := &judge{in: in, d: &Decision{Core: Core{Verdict: Deny}}}
 	j.describe()
@@ -67,7 +69,11 @@ func Decide(in Input) *Decision {
 	}
 	j.view = &in.Gathered.View
 	j.posture()
-	for _, step := range []func(){j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.findSource, j.findRange, j.judgeChanges} {
+	steps := []func(){j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.findSource, j.findRange, j.judgeChanges}
+	if in.Request.Plan != nil {
+		steps = []func(){j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.judgePlan}
+	}
+	for _, step := range steps {
 		if step(); j.denied {
 			break
 		}
@@ -112,6 +118,9 @@ func (j *judge) describe() {
 	if in.Request.Artifact != nil {
 		c.Artifact = in.Request.Artifact.String()
 	}
+	if in.Request.Plan != nil {
+		c.Plan = in.Request.Plan.String()
+	}
 	c.DecidedAt = attest.At(in.Now)
 	c.ExpiresAt = c.DecidedAt
 	// Whether witnesses have timed it is found out later.
@@ -131,8 +140,11 @@ func (j *judge) describe() {
 func (j *judge) checkRequest() {
 	r, s, g := &j.in.Request, j.in.Set, &j.in.Gathered.Request
 	if g.Repository != r.Repository || g.Environment != r.Environment || g.Commit != r.Commit ||
-		(g.Artifact == nil) != (r.Artifact == nil) || g.Artifact != nil && *g.Artifact != *r.Artifact {
+		!sameDigest(g.Artifact, r.Artifact) || !sameDigest(g.Plan, r.Plan) {
 		j.deny(verify.SubjectMismatch, "the evidence was gathered for another request")
+	}
+	if r.Plan != nil && (r.Artifact != nil || r.Commit != "") {
+		j.deny(verify.SubjectMismatch, "a plan was asked about, and an artifact or a commit too")
 	}
 	i := slices.IndexFunc(s.Environments, func(e Environment) bool { return e.Name == r.Environment })
 	if i >= 0 {
@@ -151,6 +163,8 @@ func (j *judge) checkRequest() {
 		j.deny(PolicyInvalid, "the policy has no rules, and nothing is allowed by default")
 	}
 }
+
+func sameDigest(a, b *attest.Digest) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // checkView refuses to judge by a clock that the log contradicts, or from a
 // state of the log that may hide what came since.
@@ -250,6 +264,9 @@ func (j *judge) conclude() {
 
 // nameOf is how people call a change.
 func nameOf(c *ChangeResult) string {
+	if c.Plan != nil {
+		return "plan " + c.Plan.Digest[:12]
+	}
 	if c.Change != "" {
 		return "change " + c.Change
 	}

@@ -88,6 +88,9 @@ func (j *judge) count(w *heard, it item, m *merge) {
 // said lists approvals and rejections of the head, and of the change by its id,
 // which finds those of older heads.
 func (j *judge) said(m *merge) []item {
+	if m.plan != nil {
+		return j.ofPlan
+	}
 	all := slices.Clone(j.approvals[m.head])
 	if m.change != "" {
 		all = append(all, j.byChange[m.change]...)
@@ -108,7 +111,7 @@ func (j *judge) deaf(it item, m *merge, s *authors) (Kind, string) {
 	switch {
 	case it.by.Kind != roster.Person && j.on(checkHuman):
 		return NotHuman, fmt.Sprintf("%s is no person: agents and services approve nothing", it.by.ID)
-	case gitfacts.ID(sub["gitCommit"]) != m.head && j.on(checkHead):
+	case m.plan == nil && gitfacts.ID(sub["gitCommit"]) != m.head && j.on(checkHead):
 		return StaleApproval, fmt.Sprintf("is for head %s, and %s was merged", short(gitfacts.ID(sub["gitCommit"])), headName(m.head))
 	case !slices.Contains(p.Scope.Environments, j.env.Name) && j.on(checkScope):
 		return verify.WrongScope, fmt.Sprintf("is not for environment %s", j.env.Name)
@@ -120,8 +123,11 @@ func (j *judge) deaf(it item, m *merge, s *authors) (Kind, string) {
 	return j.unfit(it, p, m)
 }
 
-// unfit holds an approval against the change that it gives credit to.
+// unfit holds an approval against the change, or the plan, that it gives credit to.
 func (j *judge) unfit(it item, p *attest.Approval, m *merge) (Kind, string) {
+	if m.plan != nil {
+		return j.unfitForPlan(it, p, m.plan)
+	}
 	head, proven := j.in.Gathered.Commit(m.head)
 	tree := it.Statement().Subjects[0].Digest["gitTree"]
 	switch {

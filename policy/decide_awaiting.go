@@ -137,7 +137,7 @@ func (j *judge) awaiting(st *study, o *opening) []Awaiting {
 			continue
 		}
 		one := o.seats[slices.IndexFunc(o.seats, func(s seat) bool { return s.slot == slot })]
-		a := Awaiting{Change: st.result.Change, Head: st.result.Head, Rule: o.rule.ID, Count: n, Level: one.Level, Teams: one.Teams}
+		a := Awaiting{Change: st.result.Change, Head: st.result.Head, Plan: j.d.Core.Plan, Rule: o.rule.ID, Count: n, Level: one.Level, Teams: one.Teams}
 		for _, p := range o.candidates {
 			if j.fits(p, &one, st.merge) {
 				a.Who = append(a.Who, p.ID)

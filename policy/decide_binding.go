@@ -21,7 +21,8 @@ type merge struct {
 	mergedBy   string // forge account
 	claim      attest.Binding
 	replay     bool
-	trouble    Kind // set when there is no admission that can be relied on
+	plan       *planned // set, and little else, when it is no merge at all
+	trouble    Kind     // set when there is no admission that can be relied on
 	why        string
 }
 

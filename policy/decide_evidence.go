@@ -29,6 +29,8 @@ type evidence struct {
 	risks       map[gitfacts.ID][]item
 	approvals   map[gitfacts.ID][]item // by head
 	byChange    map[string][]item      // approvals, by change id
+	operations  []item                 // what is said of the plan that was asked about
+	ofPlan      []item                 // approvals of it
 }
 
 // readEvidence keeps, of everything that was gathered, what somebody may say, once.
@@ -132,7 +134,7 @@ func may(p *roster.Principal, typ string) bool {
 	switch typ {
 	case attest.TypeApproval:
 		return true
-	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypePolicy:
+	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy:
 		return p.Kind != roster.Service || p.MaySign(typ)
 	}
 	return p.Kind == roster.Service && p.MaySign(typ)
@@ -165,8 +167,12 @@ func (j *judge) file(it item) {
 		if j.here(it, p.Repository, p.Change.ID) {
 			j.risks[commit] = append(j.risks[commit], it)
 		}
+	case *attest.Operation:
+		j.fileOperation(it, p)
 	case *attest.Approval:
-		if j.here(it, p.Repository, p.Change.ID) {
+		if p.About != nil {
+			j.filePlanApproval(it, p)
+		} else if j.here(it, p.Repository, p.Change.ID) {
 			j.approvals[commit] = append(j.approvals[commit], it)
 			j.byChange[p.Change.ID] = append(j.byChange[p.Change.ID], it)
 		}

@@ -31,7 +31,7 @@ func (j *judge) starts() map[gitfacts.ID]start {
 	for i := range j.decisions {
 		it := &j.decisions[i]
 		p, ok := it.Statement().Predicate.(*attest.Decision)
-		if !ok || p.Verdict != string(Allow) || j.on(checkStartScope) && (p.Repository != r.Repository || p.Environment != r.Environment) {
+		if !ok || p.Plan != "" || p.Verdict != string(Allow) || j.on(checkStartScope) && (p.Repository != r.Repository || p.Environment != r.Environment) {
 			continue
 		}
 		if _, known := out[gitfacts.ID(p.To)]; known {

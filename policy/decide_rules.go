@@ -28,6 +28,7 @@ type study struct {
 	paths   []gitfacts.Path
 	class   Class
 	vars    ChangeVars
+	planned PlanVars // for a plan, instead of vars
 	result  ChangeResult
 	open    []opening
 	closed  bool // something is missing that no approval can give
@@ -116,9 +117,9 @@ func (j *judge) classify(st *study) {
 	st.class.Tier = j.risk(st.merge, &st.result, st.class.Tier)
 }
 
-// describeChange fills in what the rules see and what the decision shows.
-func (j *judge) describeChange(st *study, origin attest.Origin) {
-	r, v := &st.result, &st.vars
+// describeStudy fills in what a decision shows of a change as of a plan.
+func (j *judge) describeStudy(st *study, origin attest.Origin) {
+	r := &st.result
 	r.Binding, r.Tier, r.Domains = string(st.binding), j.in.Set.Tiers[st.class.Tier], st.class.Domains
 	r.Origin, r.Authors = string(origin), st.results()
 	for tool := range st.agents {
@@ -133,13 +134,26 @@ func (j *judge) describeChange(st *study, origin attest.Origin) {
 	for _, a := range st.vetoes {
 		j.cite(a, "rejection of "+name)
 	}
+}
+
+// who lists the authors by name.
+func (r *ChangeResult) who() []string {
+	var out []string
+	for _, a := range r.Authors {
+		out = append(out, a.Who)
+	}
+	return out
+}
+
+// describeChange fills in what the rules see and what the decision shows.
+func (j *judge) describeChange(st *study, origin attest.Origin) {
+	j.describeStudy(st, origin)
+	r, v := &st.result, &st.vars
 	v.ID, v.Title, v.Tier, v.Domains, v.Agents = r.Change, r.Title, st.class.Tier, r.Domains, r.Agents
 	for _, p := range st.paths {
 		v.Paths = append(v.Paths, clean(p.Path))
 	}
-	for _, a := range r.Authors {
-		v.Authors = append(v.Authors, a.Who)
-	}
+	v.Authors = r.who()
 	v.Origin, v.AIAssisted = r.Origin, origin != attest.OriginHuman
 	v.AuthorLevel, v.Authenticated = st.level(j.in.Set.Levels), st.authenticated()
 	v.Reviewed = st.head != "" && rankOf(st.binding) < rankOf(attest.BindingUnverifiable)
@@ -152,12 +166,15 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 		st.closed = true
 	}
 	if len(st.vetoes) > 0 && j.on(checkVeto) {
-		st.find(Finding{Rule: findingVeto, Kind: Veto, Why: "rejected by " + signers(st.vetoes) + " in " + entries(st.vetoes), Need: "their approval, or a new head"})
+		st.find(Finding{Rule: findingVeto, Kind: Veto, Why: "rejected by " + signers(st.vetoes) + " in " + entries(st.vetoes), Need: "their approval, or a new " + map[About]string{AboutChange: "head", AboutPlan: "plan"}[j.about()]})
 		st.closed = true
 	}
 	enforced := false
 	for i := range j.in.Set.Rules {
 		r := &j.in.Set.Rules[i]
+		if r.About != j.about() {
+			continue
+		}
 		applies, err := r.applies(st, release, j.env.Name)
 		switch {
 		case err != nil && j.on(checkExpression):
@@ -180,6 +197,9 @@ func (r *Rule) applies(st *study, release *ReleaseVars, environment string) (boo
 	if r.When == nil {
 		return true, nil
 	}
+	if r.About == AboutPlan {
+		return r.When.EvalPlan(&st.planned, environment)
+	}
 	return r.When.Eval(&st.vars, release, environment)
 }
 
@@ -195,7 +215,7 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 	switch {
 	case r.Forbid && j.on(checkForbid):
 		return fail(Forbidden, "%s", r.Title)
-	case !accepts(q.Bindings, st.binding) && !r.Forbid && j.on(checkBinding):
+	case r.About == AboutChange && !accepts(q.Bindings, st.binding) && !r.Forbid && j.on(checkBinding):
 		return fail(Unbound, "its binding is %s: %s", st.binding, st.unbound)
 	}
 	if missing := unavailable(q, j.in.Gathered.Followed()); missing != "" && j.on(checkAvailable) {
@@ -223,7 +243,7 @@ func unavailable(q *Require, followed bool) string {
 // applySlots fills a rule's slots with the people who approved.
 func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 	seats := j.seatsOf(&r.Require, &st.authors)
-	before := j.timing(&r.Require) == BeforeMerge
+	before := r.About == AboutChange && j.timing(&r.Require) == BeforeMerge
 	voices, late, old := j.usable(r, st, before)
 	at := j.seatVoices(voices, seats, st.merge)
 	if at.full() {

@@ -33,6 +33,7 @@ type Core struct {
 	Environment string `json:"environment"`
 	Release     string `json:"release,omitempty"`     // name of the release, such as a tag
 	Artifact    string `json:"artifact,omitempty"`    // sha256 hex; empty when a commit was judged
+	Plan        string `json:"plan,omitempty"`        // sha256 hex of the plan file, when a plan was judged
 	From        string `json:"from,omitempty"`        // commit where the range begins, not itself judged
 	FromBecause string `json:"fromBecause,omitempty"` // "baseline" or "allowed #index"
 	To          string `json:"to,omitempty"`
@@ -50,7 +51,7 @@ type Core struct {
 	ExpiresAt attest.Time `json:"expiresAt"`
 	Nonce     string      `json:"nonce,omitempty"`
 
-	Changes  []ChangeResult `json:"changes"`  // in first-parent order, oldest first
+	Changes  []ChangeResult `json:"changes"`  // in first-parent order, oldest first; or the plan alone
 	Rules    []RuleResult   `json:"rules"`    // in the policy's order
 	Awaiting []Awaiting     `json:"awaiting"` // what approvals would turn a deny into allow; empty when none would
 	Inputs   []Cited        `json:"inputs"`   // the evidence that counted, in log order
@@ -76,20 +77,40 @@ type LogRef struct {
 // ChangeResult is what was found out about one commit of the range, and how the
 // rules fared with it.
 type ChangeResult struct {
-	Change   string    `json:"change"` // its id, or "" for a commit without one
-	Commit   string    `json:"commit"`
-	Head     string    `json:"head,omitempty"`  // reviewed head
-	Title    string    `json:"title,omitempty"` // first line of the commit message
-	Binding  string    `json:"binding"`
-	BoundBy  string    `json:"boundBy,omitempty"` // roster id of who claims the binding
-	Tier     string    `json:"tier"`
-	Domains  []string  `json:"domains"`
-	Because  []string  `json:"because"` // why this tier: "pattern → domain (tier): path"
-	Origin   string    `json:"origin"`
-	Agents   []string  `json:"agents"`
-	Authors  []Author  `json:"authors"`
-	Approved []Voice   `json:"approved"` // approvals that count, by person
-	Rules    []Finding `json:"rules"`
+	Change string `json:"change"` // its id, or "" for a commit without one
+	Commit string `json:"commit"`
+	Head   string `json:"head,omitempty"`  // reviewed head
+	Title  string `json:"title,omitempty"` // first line of the commit message
+	// Plan is there when it is a plan, which has no commit, head or binding.
+	Plan     *PlanResult `json:"plan,omitempty"`
+	Binding  string      `json:"binding"`
+	BoundBy  string      `json:"boundBy,omitempty"` // roster id of who claims the binding
+	Tier     string      `json:"tier"`
+	Domains  []string    `json:"domains"`
+	Because  []string    `json:"because"` // why this tier: "pattern → domain (tier): path"
+	Origin   string      `json:"origin"`
+	Agents   []string    `json:"agents"`
+	Authors  []Author    `json:"authors"`
+	Approved []Voice     `json:"approved"` // approvals that count, by person
+	Rules    []Finding   `json:"rules"`
+}
+
+// PlanResult is what a plan does, by everything that was said of it.
+type PlanResult struct {
+	Digest string `json:"digest"` // sha256 hex of the file
+	Tool   string `json:"tool"`
+	// Derived is "plan" when a service of the roster read it out of the file, and
+	// otherwise "claimed"; DerivedBy says which.
+	Derived   string `json:"derived"`
+	DerivedBy string `json:"derivedBy,omitempty"`
+	// Operations is attest.OperationsDigest of all of them, hex: whoever has the file
+	// and the tool can derive it again.
+	Operations   string              `json:"operations"`
+	Counts       map[attest.Verb]int `json:"counts"`
+	Omitted      int                 `json:"omitted,omitzero"` // not listed by any statement; taken for the worst
+	Irreversible int                 `json:"irreversible"`
+	// Harm lists what cannot be undone, "verb address", sorted: the first 100.
+	Harm []string `json:"harm"`
 }
 
 // Author is one person or address in the author set of a change.
@@ -136,6 +157,7 @@ type RuleResult struct {
 type Awaiting struct {
 	Change string   `json:"change"`
 	Head   string   `json:"head"`
+	Plan   string   `json:"plan,omitempty"`
 	Rule   string   `json:"rule"`
 	Count  int      `json:"count"`
 	Level  string   `json:"level,omitempty"`

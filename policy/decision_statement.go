@@ -54,7 +54,7 @@ func Recorded(p *attest.Decision) (*Decision, error) {
 			return nil, fmt.Errorf("read recorded decision: %w", err)
 		}
 	}
-	if c := &d.Core; string(c.Verdict) != p.Verdict || c.Repository != p.Repository || c.Environment != p.Environment || c.To != p.To || c.Nonce != p.Nonce ||
+	if c := &d.Core; string(c.Verdict) != p.Verdict || c.Repository != p.Repository || c.Environment != p.Environment || c.To != p.To || c.Plan != p.Plan || c.Nonce != p.Nonce ||
 		!c.DecidedAt.Equal(p.DecidedAt.Time) || !c.ExpiresAt.Equal(p.ExpiresAt.Time) {
 		return nil, errors.New("read recorded decision: its core contradicts its predicate")
 	}
@@ -125,7 +125,7 @@ func members(b []byte) ([]member, error) {
 }
 
 // Statement is the decision as it is signed and logged. Its subjects are the
-// commit and, when one was judged, the artifact. A decision that did not get as
+// commit and, when one was judged, the artifact; or the plan. A decision that did not get as
 // far as a commit cannot be logged, and is an error here.
 func (d *Decision) Statement() (*attest.Statement, error) {
 	core, err := d.CoreBytes()
@@ -140,7 +140,7 @@ func (d *Decision) Statement() (*attest.Statement, error) {
 	st := &attest.Statement{
 		Subjects: d.subjects(),
 		Predicate: &attest.Decision{
-			Repository: c.Repository, Environment: c.Environment, Verdict: string(c.Verdict), To: c.To, Nonce: c.Nonce,
+			Repository: c.Repository, Environment: c.Environment, Verdict: string(c.Verdict), To: c.To, Plan: c.Plan, Nonce: c.Nonce,
 			DecidedAt: c.DecidedAt, ExpiresAt: c.ExpiresAt, Core: jsontext.Value(core), Annex: jsontext.Value(annex),
 		},
 	}
@@ -151,6 +151,9 @@ func (d *Decision) Statement() (*attest.Statement, error) {
 }
 
 func (d *Decision) subjects() []attest.Subject {
+	if d.Core.Plan != "" {
+		return []attest.Subject{{Digest: map[string]string{"sha256": d.Core.Plan}}}
+	}
 	out := []attest.Subject{{Digest: map[string]string{"gitCommit": d.Core.To}}}
 	if d.Core.Artifact != "" {
 		out = append(out, attest.Subject{Name: d.Core.Release, Digest: map[string]string{"sha256": d.Core.Artifact}})
@@ -162,6 +165,7 @@ func (d *Decision) subjects() []attest.Subject {
 const (
 	levelTwoParty = "SLSA_SOURCE_TWO_PARTY_REVIEWED"
 	levelAllowed  = "ORG_SOURCE_COUNTERSIGN_ALLOWED"
+	levelPlan     = "ORG_COUNTERSIGN_PLAN_ALLOWED"
 )
 
 // Summary is the decision as a SLSA verification summary: a repetition for
@@ -176,7 +180,14 @@ func (d *Decision) Summary(verifier string, logged attest.Digest) (*attest.State
 		InputAttestations:  []attest.VSAResource{{URI: attest.TypeDecision, Digest: map[string]string{"sha256": logged.String()}}},
 		VerificationResult: "FAILED", VerifiedLevels: []string{}, SLSAVersion: "1.1",
 	}
-	if d.Passed() {
+	if c.Plan != "" {
+		v.ResourceURI = "plan+https://" + c.Repository + "@sha256:" + c.Plan
+	}
+	switch {
+	case !d.Passed():
+	case c.Plan != "":
+		v.VerificationResult, v.VerifiedLevels = "PASSED", []string{levelPlan}
+	default:
 		v.VerificationResult, v.VerifiedLevels = "PASSED", []string{levelAllowed}
 		if d.twoParty() {
 			v.VerifiedLevels = append(v.VerifiedLevels, levelTwoParty)

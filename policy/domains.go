@@ -2,23 +2,28 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/attest/planfacts"
 	"github.com/countersign-dev/countersign/policy/strictyaml"
 )
 
-// Domains map paths to areas of the business and to tiers of blast radius.
+// Domains map paths, and resources of plans, to areas of the business and to tiers of
+// blast radius.
 type Domains struct {
 	tiers []string
 	list  []domain
+	kinds *planfacts.Kinds
 }
 
 type domain struct {
 	name, reason string
 	tier         int
 	patterns     []pattern
+	resources    []resourcePattern
 }
 
 func parseDomains(text string, tiers []string) (*Domains, error) {
@@ -26,8 +31,13 @@ func parseDomains(text string, tiers []string) (*Domains, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Domains{tiers: tiers}
-	err = root.Fields([]string{"domains"}, func(_ string, v strictyaml.Node) error {
+	d := &Domains{tiers: tiers, kinds: planfacts.BuiltinKinds()}
+	err = root.Fields([]string{"domains", "kinds"}, func(key string, v strictyaml.Node) error {
+		if key == "kinds" {
+			more, err := planfacts.ParseKinds(v)
+			d.kinds = d.kinds.With(more)
+			return err
+		}
 		return v.Items(d.parse)
 	})
 	if err != nil {
@@ -41,7 +51,7 @@ func parseDomains(text string, tiers []string) (*Domains, error) {
 
 func (d *Domains) parse(item strictyaml.Node) error {
 	one := domain{tier: -1}
-	err := item.Fields([]string{"name", "tier", "paths", "reason"}, func(key string, f strictyaml.Node) error {
+	err := item.Fields([]string{"name", "tier", "paths", "resources", "reason"}, func(key string, f strictyaml.Node) error {
 		switch key {
 		case "name", "reason":
 			s, err := f.Text()
@@ -55,6 +65,12 @@ func (d *Domains) parse(item strictyaml.Node) error {
 			t, err := f.OneOf("tier", d.tiers)
 			one.tier = slices.Index(d.tiers, t)
 			return err
+		case "resources":
+			return f.Items(func(r strictyaml.Node) error {
+				p, err := parseResource(r)
+				one.resources = append(one.resources, p)
+				return err
+			})
 		default:
 			return f.Items(func(p strictyaml.Node) error {
 				s, err := p.Text()
@@ -73,8 +89,8 @@ func (d *Domains) parse(item strictyaml.Node) error {
 	if err != nil {
 		return err
 	}
-	if one.name == "" || one.tier < 0 || len(one.patterns) == 0 {
-		return item.Errorf("a domain needs a name, a tier and paths")
+	if one.name == "" || one.tier < 0 || len(one.patterns)+len(one.resources) == 0 {
+		return item.Errorf("a domain needs a name, a tier, and paths or resources")
 	}
 	if slices.ContainsFunc(d.list, func(o domain) bool { return o.name == one.name }) {
 		return item.Errorf("domain %q is there twice", one.name)
@@ -119,35 +135,12 @@ func matchSegments(pat, path []string) bool {
 			}
 			return false
 		}
-		if len(path) == 0 || !matchSegment(pat[0], path[0]) {
+		if len(path) == 0 || !planfacts.MatchGlob(pat[0], path[0]) {
 			return false
 		}
 		pat, path = pat[1:], path[1:]
 	}
 	return len(path) == 0
-}
-
-// matchSegment matches `*` greedily with one point of return, so it takes at
-// most len(pattern)*len(text) steps.
-func matchSegment(pat, s string) bool {
-	star, mark := -1, 0
-	p, i := 0, 0
-	for i < len(s) {
-		switch {
-		case p < len(pat) && pat[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pat) && pat[p] == s[i]:
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pat[p:], "*") == ""
 }
 
 // Class is what the domains say of a set of paths.
@@ -164,55 +157,74 @@ const maxReasons = 10
 // any of the names that the path has or had. A path that no domain claims has the
 // highest tier, and so have those that change how other paths are read or checked.
 func (d *Domains) Classify(paths []gitfacts.Path) Class {
-	top := len(d.tiers) - 1
-	var c Class
-	because := make(map[int][]string)
-	domains := make(map[string]bool)
-	note := func(tier int, path, reason, domain string) {
-		if tier < c.Tier { // only the reasons for the highest are told
-			return
-		}
-		if c.Tier = tier; len(because[tier]) < maxReasons {
-			because[tier] = append(because[tier], path+": "+reason+domain)
-		}
-	}
+	t := d.tally()
 	for _, p := range paths {
 		if why := critical(p); why != "" {
-			note(top, p.Path, why, "")
+			t.note(t.top, p.Path, why, "")
 		}
-		rank, claimed := -1, false
 		segments := strings.Split(p.Path, "/")
-		for i := range d.list {
-			one := &d.list[i]
+		t.place(p.Path, func(one *domain) (string, bool) {
 			for _, pat := range one.patterns {
-				if !pat.match(segments) {
-					continue
+				if pat.match(segments) {
+					return pat.text, true
 				}
-				claimed = true
-				domains[one.name] = true
-				if one.tier > rank {
-					rank = one.tier
-				}
-				note(one.tier, p.Path, pat.text, " → "+one.name)
-				break
 			}
-		}
-		switch {
-		case !claimed:
-			note(top, p.Path, "no domain claims it", "")
-		case rank == 0:
-			c.Lowest++
-		}
+			return "", false
+		})
 	}
 	if len(paths) == 0 {
-		note(top, "no path", "it touches none that can be seen", "")
+		t.note(t.top, "no path", "it touches none that can be seen", "")
 	}
-	c.Because = slices.Compact(slices.Sorted(slices.Values(because[c.Tier])))
-	for name := range domains {
-		c.Domains = append(c.Domains, name)
+	return t.done()
+}
+
+// A tally collects what the domains say of one thing after another.
+type tally struct {
+	*Domains
+	top     int // the highest tier
+	class   Class
+	because map[int][]string
+	seen    map[string]bool // domains
+}
+
+func (d *Domains) tally() *tally {
+	return &tally{Domains: d, top: len(d.tiers) - 1, because: make(map[int][]string), seen: make(map[string]bool)}
+}
+
+// note raises the tier; only the reasons for the highest are told.
+func (t *tally) note(tier int, what, reason, domain string) {
+	if tier < t.class.Tier {
+		return
 	}
-	slices.Sort(c.Domains)
-	return c
+	if t.class.Tier = tier; len(t.because[tier]) < maxReasons {
+		t.because[tier] = append(t.because[tier], what+": "+reason+domain)
+	}
+}
+
+// place asks every domain whether it claims a thing, and by which pattern.
+func (t *tally) place(what string, claims func(*domain) (pattern string, ok bool)) {
+	rank := -1
+	for i := range t.list {
+		one := &t.list[i]
+		if pattern, ok := claims(one); ok {
+			t.seen[one.name] = true
+			rank = max(rank, one.tier)
+			t.note(one.tier, what, pattern, " → "+one.name)
+		}
+	}
+	switch rank {
+	case -1:
+		t.note(t.top, what, "no domain claims it", "")
+	case 0:
+		t.class.Lowest++
+	}
+}
+
+func (t *tally) done() Class {
+	t.class.Because = slices.Compact(slices.Sorted(slices.Values(t.because[t.class.Tier])))
+	t.class.Domains = slices.AppendSeq(t.class.Domains, maps.Keys(t.seen))
+	slices.Sort(t.class.Domains)
+	return t.class
 }
 
 // critical says why a path has the highest tier whatever the domains say.

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/google/cel-go/cel"
@@ -53,9 +54,37 @@ type ReleaseVars struct {
 	AIChanges  int    `cel:"aiChanges"`
 }
 
+// PlanVars is what an expression of a rule about plans sees, as `plan`.
+type PlanVars struct {
+	Source        string   `cel:"source"`
+	Tier          int      `cel:"tier"`
+	Domains       []string `cel:"domains"`
+	Kinds         []string `cel:"kinds"`
+	Resources     []string `cel:"resources"`
+	Creates       int      `cel:"creates"`
+	Updates       int      `cel:"updates"`
+	Deletes       int      `cel:"deletes"`
+	Replaces      int      `cel:"replaces"`
+	Forgets       int      `cel:"forgets"`
+	Imports       int      `cel:"imports"`
+	Moves         int      `cel:"moves"`
+	Reads         int      `cel:"reads"`
+	Invokes       int      `cel:"invokes"`
+	Irreversible  bool     `cel:"irreversible"`  // something cannot be undone
+	LosesState    bool     `cel:"losesState"`    // it deletes or replaces what holds state
+	OperatorLevel bool     `cel:"operatorLevel"` // it is work of those who run the environment
+	Agents        []string `cel:"agents"`
+	Authors       []string `cel:"authors"`
+	Origin        string   `cel:"origin"`
+	AIAssisted    bool     `cel:"aiAssisted"` // everything but a believed "human"
+	AuthorLevel   int      `cel:"authorLevel"`
+	Authenticated bool     `cel:"authenticated"`
+	Claimed       bool     `cel:"claimed"` // no service read it out of the plan file
+}
+
 // expressions compiles the expressions of one policy set.
 type expressions struct {
-	env           *cel.Env
+	env           map[About]*cel.Env
 	tiers, levels map[string]int
 }
 
@@ -69,13 +98,11 @@ func ranks(words []string) map[string]int {
 }
 
 func newExpressions(levels, tiers []string) (*expressions, error) {
-	x := &expressions{levels: ranks(levels), tiers: ranks(tiers)}
+	x := &expressions{levels: ranks(levels), tiers: ranks(tiers), env: make(map[About]*cel.Env)}
 	opts := []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(env.NewLibrarySubset().AddExcludedFunctions(
 			&env.Function{Name: "matches"}, &env.Function{Name: "timestamp"}, &env.Function{Name: "duration"}))),
-		ext.NativeTypes(reflect.TypeFor[ChangeVars](), reflect.TypeFor[ReleaseVars](), ext.ParseStructTags(true)),
-		cel.Variable("change", cel.ObjectType("policy.ChangeVars")),
-		cel.Variable("release", cel.ObjectType("policy.ReleaseVars")),
+		ext.NativeTypes(reflect.TypeFor[ChangeVars](), reflect.TypeFor[ReleaseVars](), reflect.TypeFor[PlanVars](), ext.ParseStructTags(true)),
 		cel.Variable("environment", cel.StringType),
 	}
 	// Each word is a constant of its own, so that a misspelt one is an error at load.
@@ -84,19 +111,26 @@ func newExpressions(levels, tiers []string) (*expressions, error) {
 			opts = append(opts, cel.Constant(prefix+"."+word, cel.IntType, types.Int(rank)))
 		}
 	}
-	var err error
-	if x.env, err = cel.NewCustomEnv(opts...); err != nil {
-		return nil, fmt.Errorf("prepare expressions: %w", err)
+	for about, seen := range map[About][]cel.EnvOption{
+		AboutChange: {cel.Variable("change", cel.ObjectType("policy.ChangeVars")), cel.Variable("release", cel.ObjectType("policy.ReleaseVars"))},
+		AboutPlan:   {cel.Variable("plan", cel.ObjectType("policy.PlanVars"))},
+	} {
+		made, err := cel.NewCustomEnv(slices.Concat(opts, seen)...)
+		if err != nil {
+			return nil, fmt.Errorf("prepare expressions: %w", err)
+		}
+		x.env[about] = made
 	}
 	return x, nil
 }
 
 // compile checks an expression against the types and the cost limit.
-func (x *expressions) compile(source string) (*Expression, error) {
+func (x *expressions) compile(about About, source string) (*Expression, error) {
 	if len(source) > maxExpression {
 		return nil, fmt.Errorf("has %d bytes; the limit is %d", len(source), maxExpression)
 	}
-	ast, issues := x.env.Compile(source)
+	env := x.env[about]
+	ast, issues := env.Compile(source)
 	if err := issues.Err(); err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return nil, fmt.Errorf("%s", strings.TrimPrefix(first, "ERROR: <input>:"))
@@ -106,10 +140,10 @@ func (x *expressions) compile(source string) (*Expression, error) {
 	}
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	// Counting costs as much as evaluating, so what cannot reach the limit is not counted.
-	if cost, err := x.env.EstimateCost(ast, sizes{}); err != nil || cost.Max >= costLimit {
+	if cost, err := env.EstimateCost(ast, sizes{}); err != nil || cost.Max >= costLimit {
 		opts = append(opts, cel.CostLimit(costLimit))
 	}
-	program, err := x.env.Program(ast, opts...)
+	program, err := env.Program(ast, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +170,7 @@ func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNod
 type given struct {
 	change      *ChangeVars
 	release     *ReleaseVars
+	plan        *PlanVars
 	environment string
 }
 
@@ -146,6 +181,8 @@ func (g *given) ResolveName(name string) (any, bool) {
 		return g.change, true
 	case "release":
 		return g.release, true
+	case "plan":
+		return g.plan, true
 	case "environment":
 		return g.environment, true
 	}
@@ -158,7 +195,16 @@ func (g *given) Parent() cel.Activation { return nil }
 // Eval runs the expression. An error (a division by zero, an index out of range,
 // too much work) is an error, and the rule that asked then denies.
 func (e *Expression) Eval(change *ChangeVars, release *ReleaseVars, environment string) (bool, error) {
-	out, _, err := e.program.Eval(&given{change, release, environment})
+	return e.eval(&given{change: change, release: release, environment: environment})
+}
+
+// EvalPlan is Eval for a rule about plans.
+func (e *Expression) EvalPlan(plan *PlanVars, environment string) (bool, error) {
+	return e.eval(&given{plan: plan, environment: environment})
+}
+
+func (e *Expression) eval(g *given) (bool, error) {
+	out, _, err := e.program.Eval(g)
 	if err != nil {
 		return false, fmt.Errorf("evaluate %.80q: %w", e.source, err)
 	}

@@ -24,7 +24,7 @@ func Judge(ctx context.Context, src verify.Source, v *verify.Verifier, in Input)
 		in.Trust = v.Trust()
 	}
 	g, err := verify.Gather(ctx, src, v, verify.Request{
-		Artifact: in.Request.Artifact, Commit: in.Request.Commit,
+		Plan: in.Request.Plan, Artifact: in.Request.Artifact, Commit: in.Request.Commit,
 		Repository: in.Request.Repository, Environment: in.Request.Environment, Baselines: in.Set.baselines(in.Request),
 	})
 	if err != nil {

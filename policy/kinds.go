@@ -13,6 +13,7 @@ const (
 	Revoked            Kind = "REVOKED"                      // taken back
 	Veto               Kind = "VETO"                         // an eligible reviewer rejected
 	Unbound            Kind = "UNBOUND"                      // nothing that the rule accepts binds the review to the merge
+	NoPlan             Kind = "NO_PLAN"                      // nothing says what the plan does
 	NoRelease          Kind = "NO_RELEASE"                   // nothing says where the artifact comes from
 	NoChange           Kind = "NO_CHANGE"                    // a commit of the range without evidence
 	NoBaseline         Kind = "NO_BASELINE"                  // no trusted start below the commit

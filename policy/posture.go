@@ -35,11 +35,14 @@ func (j *judge) posture() {
 func (j *judge) sumUp() {
 	c, p := &j.d.Core, &j.d.Annex.Posture
 	for _, st := range j.studies {
-		p.Paths += len(st.paths)
+		p.Paths += len(st.paths) + len(st.planned.Resources)
 		p.LowestTier += st.class.Lowest
 	}
 	for i := range j.in.Set.Rules {
 		r := &j.in.Set.Rules[i]
+		if r.About != j.about() {
+			continue
+		}
 		sum := RuleResult{Rule: r.ID, Title: r.Title, Mode: string(r.Mode)}
 		for k := range c.Changes {
 			for _, f := range c.Changes[k].Rules {

@@ -39,28 +39,39 @@ func (s *Set) parseRules(v strictyaml.Node) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(s.Rules, func(r Rule) bool { return r.Mode == Enforce && r.When == nil && len(r.Require.Slots) > 0 }) {
+	if !s.leavesNothingUnseen(AboutChange) {
 		return v.Errorf("at least one enforced rule without `when` must require approvals, or something could pass unseen")
+	}
+	if slices.ContainsFunc(s.Rules, func(r Rule) bool { return r.About == AboutPlan }) && !s.leavesNothingUnseen(AboutPlan) {
+		return v.Errorf("at least one enforced rule `about: plan` without `when` must require approvals, or some plan could pass unseen")
 	}
 	return nil
 }
 
+func (s *Set) leavesNothingUnseen(about About) bool {
+	return slices.ContainsFunc(s.Rules, func(r Rule) bool {
+		return r.About == about && r.Mode == Enforce && r.When == nil && len(r.Require.Slots) > 0
+	})
+}
+
 func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
-	r := Rule{Mode: Enforce}
+	r := Rule{Mode: Enforce, About: AboutChange}
 	requires := false
-	err := v.Fields([]string{"id", "title", "when", "require", "forbid", "mode", "remedy"}, func(key string, f strictyaml.Node) (err error) {
+	var when strictyaml.Node
+	source := ""
+	err := v.Fields([]string{"id", "about", "title", "when", "require", "forbid", "mode", "remedy"}, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "id":
 			r.ID, err = f.Text()
+		case "about":
+			var about string
+			about, err = f.OneOf("subject of rules", []string{string(AboutChange), string(AboutPlan)})
+			r.About = About(about)
 		case "title":
 			r.Title, err = f.Text()
 		case "when":
-			var source string
-			if source, err = f.Text(); err == nil {
-				if r.When, err = env.compile(source); err != nil {
-					err = f.Errorf("when: %v", err)
-				}
-			}
+			when = f // compiled when it is known what the rule is about
+			source, err = f.Text()
 		case "require":
 			requires = true
 			r.Require, err = s.parseRequire(f)
@@ -75,9 +86,16 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 		}
 		return err
 	})
+	if err == nil && source != "" {
+		if r.When, err = env.compile(r.About, source); err != nil {
+			err = when.Errorf("when: %v", err)
+		}
+	}
 	switch {
 	case err != nil:
 		return r, err
+	case r.About == AboutPlan && r.Require.forMerges():
+		return r, v.Errorf("rule %q is about plans, which have no binding, merge, merger or replay: bindings, timing, recomputers and exclude: [merger] mean nothing there", r.ID)
 	case r.ID == "" || r.Title == "":
 		return r, v.Errorf("a rule needs an id and a title")
 	case requires == r.Forbid:
@@ -131,6 +149,12 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 		return q, v.Errorf("requires nothing")
 	}
 	return q, nil
+}
+
+// forMerges reports whether it asks for what only a merge has.
+func (q *Require) forMerges() bool {
+	return q.Bindings != nil || q.Timing != "" || q.Recomputers > 0 ||
+		slices.ContainsFunc(q.Slots, func(s Slot) bool { return slices.Contains(s.Exclude, "merger") })
 }
 
 func bindings(v strictyaml.Node) ([]attest.Binding, error) {

@@ -66,9 +66,10 @@ const (
 	Audit   Mode = "audit"
 )
 
-// A Rule applies to each change of a release for which When is true.
+// A Rule applies to each change of a release, or to each plan, for which When is true.
 type Rule struct {
 	ID     string
+	About  About
 	Title  string
 	When   *Expression // nil: always
 	Mode   Mode
@@ -78,6 +79,15 @@ type Rule struct {
 	Forbid  bool
 	Require Require
 }
+
+// About says what a rule is for.
+type About string
+
+// What rules are for.
+const (
+	AboutChange About = "change"
+	AboutPlan   About = "plan"
+)
 
 // Require is what a rule asks of a change.
 type Require struct {

@@ -18,8 +18,9 @@ const (
 	MaxWalk     = 2_000   // commits of a range
 )
 
-// A Request says what is to be judged: an artifact, or a commit.
+// A Request says what is to be judged: an artifact, a commit, or a plan.
 type Request struct {
+	Plan     *attest.Digest // of the file that will be applied; then Artifact and Commit play no part
 	Artifact *attest.Digest // nil: Commit is judged itself
 	Commit   gitfacts.ID    // without Artifact, the last commit of the range
 	// Repository is the one that counts, and Environment where the release goes.
@@ -103,12 +104,28 @@ func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathere
 	if g.out.chain, err = v.negative(ctx, src, &view); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.finish, g.confirm} {
+	steps := []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.finish, g.confirm}
+	if req.Plan != nil {
+		steps = []func() error{g.plan, g.vetoes, g.finish, g.confirm}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	return g.out, nil
+}
+
+// plan finds what speaks of a plan: what it does, and who approves or rejects it. All
+// of it is about the digest of the file, and so under one key.
+func (g *gatherer) plan() error {
+	key := attest.SubjectKey("sha256", g.out.Request.Plan.String())
+	if err := g.find(key); err != nil {
+		return err
+	}
+	g.about(key, "sha256", g.out.Request.Plan.String())
+	g.changes = []string{key}
+	return nil
 }
 
 // sources finds what the artifact was built from.

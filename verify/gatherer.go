@@ -53,7 +53,7 @@ type gatherer struct {
 	opened  map[uint64]outcome
 	used    map[uint64]bool
 	heads   []string // keys of the reviewed heads of the range, and
-	changes []string // of its changes
+	changes []string // of its changes, or that of the plan
 	pending []string // those of both that were not asked yet
 	out     *Gathered
 }

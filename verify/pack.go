@@ -39,6 +39,7 @@ type (
 	}
 	packRequest struct {
 		Artifact    string `json:"artifact,omitempty"`
+		Plan        string `json:"plan,omitempty"`
 		Commit      string `json:"commit,omitempty"`
 		Repository  string `json:"repository"`
 		Environment string `json:"environment"`
@@ -124,6 +125,9 @@ func headOf(view LogView, req Request) packHead {
 	}
 	if req.Artifact != nil {
 		h.Request.Artifact = req.Artifact.String()
+	}
+	if req.Plan != nil {
+		h.Request.Plan = req.Plan.String()
 	}
 	return h
 }
@@ -253,6 +257,13 @@ func (r packRequest) request() (Request, error) {
 			return Request{}, err
 		}
 		req.Artifact = &d
+	}
+	if r.Plan != "" {
+		d, err := attest.ParseDigest(r.Plan)
+		if err != nil {
+			return Request{}, err
+		}
+		req.Plan = &d
 	}
 	return req, nil
 }
