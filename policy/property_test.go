@@ -80,7 +80,7 @@ func TestRemovingAnApprovalNeverAllows(t *testing.T) {
 // revocations adds to a story, before it asks, one revocation of each statement,
 // key and person in it, all by an owner of the policy.
 func revocations(text string) string {
-	verbs := []string{"change", "authorship", "approve", "reject", "withdraw", "admit", "release", "slsa", "allow", "risk"}
+	verbs := []string{"change", "authorship", "approve", "reject", "withdraw", "admit", "release", "slsa", "allow", "risk", "operation"}
 	var out, extra, last []string
 	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		mark, rest := "", line
@@ -106,7 +106,7 @@ func revocations(text string) string {
 		}
 		out = append(out, line)
 	}
-	for _, who := range []string{"alice", "bob", "carol", "frank", "claude", "robin", "ci", "ci2", "builder", "builder2", "both", "service"} {
+	for _, who := range []string{"alice", "bob", "carol", "frank", "claude", "robin", "ci", "ci2", "gate", "builder", "builder2", "both", "service"} {
 		extra = append(extra, "revoke dave key="+who)
 		if who != "service" {
 			extra = append(extra, "revoke dave person="+who)

@@ -63,7 +63,7 @@ var cast = []one{
 	{section: "services", id: "builder", rest: "may: [release, slsa-provenance, deployment, vsa], identities: [{issuer: \"" + WorkflowIssuer + "\", subject: \"" + Workflow + "\", claims: {sourceRepositoryURI: \"" + workflowSource + "\"}, from: 2026-01-01T00:00:00Z}]", keys: []string{"builder"}},
 	{section: "services", id: "builder2", rest: "may: [release]", keys: []string{"builder2"}},
 	{section: "services", id: "both", rest: "may: [change, admission, release]", keys: []string{"both"}},
-	{section: "services", id: "gate", rest: "may: [deployment]", keys: []string{"gate"}},
+	{section: "services", id: "gate", rest: "may: [deployment, operation]", keys: []string{"gate"}},
 	{section: "services", id: "forge", rest: "forge: true, emails: [forge@example.com]", keys: []string{"forge"}},
 }
 

@@ -37,6 +37,8 @@ func (t *teller) do(s *step) error {
 		return t.admit(s, now)
 	case "approve", "reject", "withdraw":
 		return t.review(s, now)
+	case "operation":
+		return t.operation(s, now)
 	case "authorship":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Authorship{
 			Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: number(s.arg(1))}, Origin: attest.Origin(s.arg(2)),
@@ -201,7 +203,41 @@ func (t *teller) admit(s *step, now attest.Time) error {
 	return t.sign(s, s.opt("by", "ci"), t.about(s.arg(0)), p)
 }
 
+// operation says what a plan does: operation WHO PLAN VERB:ADDRESS…, the kind being
+// what precedes the last name of the address.
+func (t *teller) operation(s *step, now attest.Time) error {
+	o := &attest.Operation{
+		Repository: s.opt("repo", Repository), Environment: s.opt("env", "production"), Source: attest.TerraformPlan,
+		Tool: attest.OperationTool{Name: "terraform", Version: "1.11.4"}, Derived: attest.Derivation(s.opt("derived", "claimed")),
+		PlannedBy: s.opt("planned", ""), Origin: attest.Origin(s.opt("origin", "unknown")), Agents: agents(s.opts["tool"]),
+		DeclaredBy: principal(s.arg(0)), DeclaredAt: now,
+	}
+	var all []attest.ResourceOperation
+	for _, text := range s.args[2:] {
+		verb, address, _ := strings.Cut(text, ":")
+		kind, _, _ := strings.Cut(address, ".")
+		// The worst that can be believed of a signer: that nothing is lost.
+		all = append(all, attest.ResourceOperation{Verb: attest.Verb(verb), Address: address, Kind: kind, Reversible: verb != "delete"})
+	}
+	o.SetOperations(all)
+	if s.has("omitted") {
+		o.Omitted, o.Counts[attest.VerbUpdate] = 1, o.Counts[attest.VerbUpdate]+1
+	}
+	return t.sign(s, s.arg(0), plan(s.arg(1)), o)
+}
+
+func plan(name string) []attest.Subject {
+	return []attest.Subject{{Name: name, Digest: map[string]string{"sha256": attest.DigestOf([]byte(name)).String()}}}
+}
+
 func (t *teller) review(s *step, now attest.Time) error {
+	if p := s.opt("plan", ""); p != "" {
+		subjects := plan(p)
+		return t.sign(s, s.arg(0), subjects, &attest.Approval{
+			Decision: decisions[s.verb], Reviewer: s.opt("as", principal(s.arg(0))), Repository: s.opt("repo", Repository),
+			About: &attest.ApprovalAbout{Plan: subjects[0].Digest["sha256"]}, Scope: attest.Scope{Environments: strings.Split(s.opt("env", "production,staging"), ",")}, ApprovedAt: now,
+		})
+	}
 	subjects := t.about(s.arg(1))
 	if s.has("at") {
 		d, err := time.ParseDuration(s.opts["at"])
@@ -214,11 +250,13 @@ func (t *teller) review(s *step, now attest.Time) error {
 		subjects[0].Digest["gitTree"] = t.about(tree)[0].Digest["gitTree"]
 	}
 	return t.sign(s, s.arg(0), subjects, &attest.Approval{
-		Decision: map[string]attest.ApprovalDecision{"approve": attest.Approved, "reject": attest.Rejected, "withdraw": attest.Withdrawn}[s.verb],
+		Decision: decisions[s.verb],
 		Reviewer: s.opt("as", principal(s.arg(0))), Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: s.opt("id", number(s.arg(1)))},
 		TargetRef: s.opt("target", "refs/heads/main"), Scope: attest.Scope{Environments: strings.Split(s.opt("env", "production,staging"), ",")}, ApprovedAt: now,
 	})
 }
+
+var decisions = map[string]attest.ApprovalDecision{"approve": attest.Approved, "reject": attest.Rejected, "withdraw": attest.Withdrawn}
 
 func (t *teller) provenance(s *step) error {
 	deps := `{"buildDefinition":{"buildType":"https://example.com/build","resolvedDependencies":[`

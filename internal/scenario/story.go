@@ -11,6 +11,13 @@
 //	release m1                    builder says that artifact "a" comes from m1
 //	ask                           may artifact "a" go to production?
 //
+// Or, about plans:
+//
+//	operation carol p1 delete:aws_db_instance.main origin=human
+//	operation gate p1 delete:aws_db_instance.main derived=plan
+//	approve bob plan=p1
+//	ask plan=p1
+//
 // A step may have a name ("ok: approve bob h1") that later steps use, and options
 // ("approve bob h1 env=staging"). Whoever signs may do so with a certificate
 // (keyless=me), send the hash alone (hash=NAME, and later: attach NAME), or have it
@@ -70,6 +77,8 @@ const domains = `domains:
   - {name: docs, tier: low, paths: ["docs/**", "**/*.md"]}
   - {name: source, tier: medium, paths: ["src/**"]}
   - {name: core, tier: high, paths: ["src/core/**"]}
+  - {name: web, tier: medium, resources: [{kind: aws_instance}, {kind: aws_db_*, address: "*.scratch*"}]}
+  - {name: data, tier: high, resources: [{kind: aws_db_*}]}
 `
 
 // Tell tells a story.
@@ -262,7 +271,10 @@ func (t *teller) judge() (*Told, error) {
 	if c := a.opt("commit", ""); c != "" {
 		req.Commit = t.id(c)
 	}
-	if art := a.opt("artifact", "a"); art != "none" {
+	if p := a.opt("plan", ""); p != "" {
+		d := attest.DigestOf([]byte(p))
+		req.Plan = &d
+	} else if art := a.opt("artifact", "a"); art != "none" {
 		d := attest.DigestOf([]byte(art))
 		req.Artifact = &d
 	}
@@ -277,7 +289,7 @@ func (t *teller) judge() (*Told, error) {
 		baselines = append(baselines, gitfacts.ID(b.Commit))
 	}
 	told.Input.Gathered, told.Err = verify.Gather(context.Background(), t.log, t.verifier, verify.Request{
-		Artifact: req.Artifact, Commit: req.Commit, Repository: req.Repository, Environment: req.Environment, Baselines: baselines,
+		Plan: req.Plan, Artifact: req.Artifact, Commit: req.Commit, Repository: req.Repository, Environment: req.Environment, Baselines: baselines,
 	})
 	return told, nil
 }
