@@ -17,6 +17,7 @@ import (
 type gateRequest struct {
 	Artifact    string `json:"artifact"` // sha256 hex, with or without "sha256:"
 	Commit      string `json:"commit"`
+	Plan        string `json:"plan"` // sha256 hex of a plan file, likewise
 	Repository  string `json:"repository"`
 	Environment string `json:"environment"`
 	Nonce       string `json:"nonce"`
@@ -33,6 +34,7 @@ type gateAnswer struct {
 	Environment string            `json:"environment"`
 	Release     string            `json:"release,omitzero"`
 	Artifact    string            `json:"artifact,omitzero"`
+	Plan        string            `json:"plan,omitzero"`
 	From        string            `json:"from,omitzero"`
 	To          string            `json:"to,omitzero"`
 	Changes     int               `json:"changes"`
@@ -90,7 +92,7 @@ func (s *Server) readGate(r *http.Request) (question, string, error) {
 	if err := json.Unmarshal(body, &g, json.RejectUnknownMembers(true)); err != nil {
 		return question{}, "", malformed("the request is not as it should be: %.200v", err)
 	}
-	q, err := s.ask(callerOf(r.Context()), strings.TrimPrefix(g.Artifact, "sha256:"), g.Commit, g.Repository, g.Environment)
+	q, err := s.ask(callerOf(r.Context()), asked{strings.TrimPrefix(g.Plan, "sha256:"), strings.TrimPrefix(g.Artifact, "sha256:"), g.Commit}, g.Repository, g.Environment)
 	return q, g.Nonce, err
 }
 
@@ -98,7 +100,7 @@ func summaryOf(v *verdict, q question, id string) gateAnswer {
 	c := &v.decision.Core
 	a := gateAnswer{
 		Verdict: c.Verdict, Kind: c.Kind, Why: c.Why, DryRun: q.dryRun, Logged: v.bundle != nil,
-		Repository: c.Repository, Environment: c.Environment, Release: c.Release, Artifact: c.Artifact,
+		Repository: c.Repository, Environment: c.Environment, Release: c.Release, Artifact: c.Artifact, Plan: c.Plan,
 		From: c.From, To: c.To, Changes: len(c.Changes), Policy: c.Policy, Log: c.Log,
 		DecidedAt: c.DecidedAt, ExpiresAt: c.ExpiresAt, Nonce: c.Nonce, Awaiting: c.Awaiting, RequestID: id,
 	}

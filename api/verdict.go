@@ -83,7 +83,7 @@ func (s *Server) decide(ctx context.Context, q question, nonce string) (*verdict
 		}
 	}
 	s.metrics.decided(v.decision, q.dryRun, "made")
-	if nonce == "" && (q.dryRun || v.bundle != nil || v.decision.Core.To == "") {
+	if nonce == "" && (q.dryRun || v.bundle != nil || v.decision.Core.To == "" && v.decision.Core.Plan == "") {
 		s.verdicts.Add(q, v)
 	}
 	return v, nil
@@ -125,10 +125,10 @@ func sameness(d *policy.Decision) ([sha256.Size]byte, error) {
 }
 
 // record signs a decision and a summary that refers to it, and logs both in one
-// batch. A decision that names no commit cannot be logged, and is no allow.
+// batch. A decision that names neither a commit nor a plan cannot be logged, and is no allow.
 func (s *Server) record(ctx context.Context, v *verdict) error {
 	allowed := v.decision.Core.Verdict == policy.Allow
-	if v.decision.Core.To == "" && !allowed {
+	if v.decision.Core.To == "" && v.decision.Core.Plan == "" && !allowed {
 		return nil
 	}
 	statement, err := v.decision.Statement()

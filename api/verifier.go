@@ -24,18 +24,29 @@ const ownViewAge = 100 * 365 * 24 * time.Hour
 
 // A question is what a verdict answers.
 type question struct {
-	artifact    attest.Digest // zero: the commit itself is asked about
+	plan        attest.Digest // zero: no plan is asked about
+	artifact    attest.Digest // zero: the commit itself is asked about, or the plan
 	commit      gitfacts.ID
 	repository  string
 	environment string
 	dryRun      bool
 }
 
+// asked is what a question is about, as it was sent: one of them.
+type asked struct{ plan, artifact, commit string }
+
 // ask reads a question strictly.
-func (s *Server) ask(who caller, artifact, commit, repository, environment string) (question, error) {
+func (s *Server) ask(who caller, about asked, repository, environment string) (question, error) {
 	q := question{repository: repository, environment: environment, dryRun: !s.isGate(who, environment)}
+	artifact, commit := about.artifact, about.commit
 	var err error
 	switch {
+	case about.plan != "" && (artifact != "" || commit != ""):
+		return q, malformed("a plan can be asked about, or an artifact or commit, not both")
+	case about.plan != "":
+		if q.plan, err = attest.ParseDigest(about.plan); err != nil {
+			return q, malformed("planSha256: %.80q is not 64 lower-case hex digits", about.plan)
+		}
 	case artifact != "" && commit != "":
 		return q, malformed("an artifact or a commit can be asked about, not both")
 	case artifact != "":
@@ -73,7 +84,10 @@ func (s *Server) isGate(who caller, environment string) bool {
 
 func (q question) request(nonce string) policy.Request {
 	r := policy.Request{Commit: q.commit, Repository: q.repository, Environment: q.environment, Nonce: nonce}
-	if q.commit == "" {
+	switch {
+	case q.plan != attest.Digest{}:
+		r.Plan = &q.plan
+	case q.commit == "":
 		r.Artifact = &q.artifact
 	}
 	return r
@@ -82,7 +96,7 @@ func (q question) request(nonce string) policy.Request {
 // Verify decides, and logs the decision when a gate asks.
 func (s *verifierService) Verify(ctx context.Context, req *connect.Request[countersignv1.VerifyRequest]) (*connect.Response[countersignv1.VerifyResponse], error) {
 	m := req.Msg
-	q, err := s.ask(callerOf(ctx), m.GetArtifactSha256(), m.GetCommit(), m.Repository, m.Environment)
+	q, err := s.ask(callerOf(ctx), asked{m.GetPlanSha256(), m.GetArtifactSha256(), m.GetCommit()}, m.Repository, m.Environment)
 	if err != nil {
 		return nil, s.fail(ctx, err)
 	}
@@ -113,7 +127,7 @@ func wireVerdict(v policy.Verdict) countersignv1.Verdict {
 // Evidence sends the pack that a decision about the same question rests on.
 func (s *verifierService) Evidence(ctx context.Context, req *connect.Request[countersignv1.EvidenceRequest], stream *connect.ServerStream[countersignv1.EvidenceResponse]) error {
 	m := req.Msg
-	q, err := s.ask(caller{}, m.GetArtifactSha256(), m.GetCommit(), m.Repository, m.Environment)
+	q, err := s.ask(caller{}, asked{m.GetPlanSha256(), m.GetArtifactSha256(), m.GetCommit()}, m.Repository, m.Environment)
 	if err != nil {
 		return s.fail(ctx, err)
 	}

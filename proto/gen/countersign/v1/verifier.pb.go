@@ -81,6 +81,7 @@ type VerifyRequest struct {
 	//
 	//	*VerifyRequest_ArtifactSha256
 	//	*VerifyRequest_Commit
+	//	*VerifyRequest_PlanSha256
 	Subject isVerifyRequest_Subject `protobuf_oneof:"subject"`
 	// "host/path", canonical.
 	Repository  string `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
@@ -147,6 +148,15 @@ func (x *VerifyRequest) GetCommit() string {
 	return ""
 }
 
+func (x *VerifyRequest) GetPlanSha256() string {
+	if x != nil {
+		if x, ok := x.Subject.(*VerifyRequest_PlanSha256); ok {
+			return x.PlanSha256
+		}
+	}
+	return ""
+}
+
 func (x *VerifyRequest) GetRepository() string {
 	if x != nil {
 		return x.Repository
@@ -182,9 +192,16 @@ type VerifyRequest_Commit struct {
 	Commit string `protobuf:"bytes,2,opt,name=commit,proto3,oneof"`
 }
 
+type VerifyRequest_PlanSha256 struct {
+	// SHA-256 of a plan file: may it be applied there?
+	PlanSha256 string `protobuf:"bytes,6,opt,name=plan_sha256,json=planSha256,proto3,oneof"`
+}
+
 func (*VerifyRequest_ArtifactSha256) isVerifyRequest_Subject() {}
 
 func (*VerifyRequest_Commit) isVerifyRequest_Subject() {}
+
+func (*VerifyRequest_PlanSha256) isVerifyRequest_Subject() {}
 
 type VerifyResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -273,6 +290,7 @@ type EvidenceRequest struct {
 	//
 	//	*EvidenceRequest_ArtifactSha256
 	//	*EvidenceRequest_Commit
+	//	*EvidenceRequest_PlanSha256
 	Subject       isEvidenceRequest_Subject `protobuf_oneof:"subject"`
 	Repository    string                    `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
 	Environment   string                    `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -335,6 +353,15 @@ func (x *EvidenceRequest) GetCommit() string {
 	return ""
 }
 
+func (x *EvidenceRequest) GetPlanSha256() string {
+	if x != nil {
+		if x, ok := x.Subject.(*EvidenceRequest_PlanSha256); ok {
+			return x.PlanSha256
+		}
+	}
+	return ""
+}
+
 func (x *EvidenceRequest) GetRepository() string {
 	if x != nil {
 		return x.Repository
@@ -361,9 +388,15 @@ type EvidenceRequest_Commit struct {
 	Commit string `protobuf:"bytes,2,opt,name=commit,proto3,oneof"`
 }
 
+type EvidenceRequest_PlanSha256 struct {
+	PlanSha256 string `protobuf:"bytes,5,opt,name=plan_sha256,json=planSha256,proto3,oneof"`
+}
+
 func (*EvidenceRequest_ArtifactSha256) isEvidenceRequest_Subject() {}
 
 func (*EvidenceRequest_Commit) isEvidenceRequest_Subject() {}
+
+func (*EvidenceRequest_PlanSha256) isEvidenceRequest_Subject() {}
 
 type EvidenceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -414,10 +447,12 @@ var File_countersign_v1_verifier_proto protoreflect.FileDescriptor
 
 const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\n" +
-	"\x1dcountersign/v1/verifier.proto\x12\x0ecountersign.v1\"\xb7\x01\n" +
+	"\x1dcountersign/v1/verifier.proto\x12\x0ecountersign.v1\"\xda\x01\n" +
 	"\rVerifyRequest\x12)\n" +
 	"\x0fartifact_sha256\x18\x01 \x01(\tH\x00R\x0eartifactSha256\x12\x18\n" +
-	"\x06commit\x18\x02 \x01(\tH\x00R\x06commit\x12\x1e\n" +
+	"\x06commit\x18\x02 \x01(\tH\x00R\x06commit\x12!\n" +
+	"\vplan_sha256\x18\x06 \x01(\tH\x00R\n" +
+	"planSha256\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\x12 \n" +
@@ -430,10 +465,12 @@ const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12'\n" +
 	"\x0fdecision_bundle\x18\x04 \x01(\fR\x0edecisionBundle\x12\x1d\n" +
 	"\n" +
-	"vsa_bundle\x18\x05 \x01(\fR\tvsaBundle\"\xa3\x01\n" +
+	"vsa_bundle\x18\x05 \x01(\fR\tvsaBundle\"\xc6\x01\n" +
 	"\x0fEvidenceRequest\x12)\n" +
 	"\x0fartifact_sha256\x18\x01 \x01(\tH\x00R\x0eartifactSha256\x12\x18\n" +
-	"\x06commit\x18\x02 \x01(\tH\x00R\x06commit\x12\x1e\n" +
+	"\x06commit\x18\x02 \x01(\tH\x00R\x06commit\x12!\n" +
+	"\vplan_sha256\x18\x05 \x01(\tH\x00R\n" +
+	"planSha256\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\x12 \n" +
@@ -493,10 +530,12 @@ func file_countersign_v1_verifier_proto_init() {
 	file_countersign_v1_verifier_proto_msgTypes[0].OneofWrappers = []any{
 		(*VerifyRequest_ArtifactSha256)(nil),
 		(*VerifyRequest_Commit)(nil),
+		(*VerifyRequest_PlanSha256)(nil),
 	}
 	file_countersign_v1_verifier_proto_msgTypes[2].OneofWrappers = []any{
 		(*EvidenceRequest_ArtifactSha256)(nil),
 		(*EvidenceRequest_Commit)(nil),
+		(*EvidenceRequest_PlanSha256)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
