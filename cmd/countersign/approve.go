@@ -21,6 +21,8 @@ type approving struct {
 	yes, alone                                       bool   // alone: one change only
 	ssh                                              string // key in the ssh-agent, instead of a key file
 	pen                                              pen
+	plan                                             string
+	deriving
 }
 
 // A pen is what a reviewer signs approvals with.
@@ -64,18 +66,30 @@ func newApprove(a *app) *cobra.Command {
 	var f approving
 	c := &cobra.Command{
 		Use:   "approve ID… --repository HOST/PATH --environment NAME",
-		Short: "Approve changes (or reject, or withdraw), after showing what is signed",
+		Short: "Approve changes or a plan (or reject, or withdraw), after showing what is signed",
 		Long: `Show each change at its newest attested head: who wrote it, what it touches, how far
 it reaches, which signs of AI it carries. Then ask, and sign. An approval is for this
-head and these environments; a push after it needs a new one.`,
+head and these environments; a push after it needs a new one.
+
+With --plan, approve what applying a file does. The approval is for exactly this file;
+where terraform or tofu is installed it reads the file, and what it does must be what
+was said of it.`,
 		Example: `  countersign approve 1145 --repository github.com/org/repo --environment production --key me.pem
   countersign approve 1145 --environment production --ssh=~/.ssh/id_ed25519_sk.pub
-  countersign approve 1145 --decision rejected --comment "breaks restore" …`,
-		Args: cobra.MinimumNArgs(1),
+  countersign approve 1145 --decision rejected --comment "breaks restore" …
+  countersign approve --plan prod.tfplan --repository github.com/org/infra --environment production --key me.pem`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if (len(args) == 0) == (f.plan == "") {
+				return fmt.Errorf("name changes, or one --plan")
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error { return a.approve(c.Context(), args, f) },
 	}
-	f.flags(c)
+	f.signing.flags(c)
+	f.deriving.flags(c)
 	fl := c.Flags()
+	fl.StringVar(&f.plan, "plan", "", "a plan file, or sha256:DIGEST of one, instead of changes")
 	fl.StringVar(&f.repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "repository id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringSliceVar(&f.environments, "environment", nil, "environments that this is for (needed)")
 	fl.StringVar(&f.head, "head", "", "another head than the newest")
@@ -115,6 +129,9 @@ func (a *app) approve(ctx context.Context, changes []string, f approving) error 
 	}
 	if me.Kind != roster.Person {
 		a.notef("%s is %s: what it signs is put on record and never counts\n", me.ID, article(string(me.Kind)))
+	}
+	if f.plan != "" {
+		return a.approvePlan(ctx, l, set, me, f)
 	}
 	f.alone = len(changes) == 1
 	for _, id := range changes {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -18,6 +19,7 @@ const maxPack = 256 << 20
 
 func newPack(a *app) *cobra.Command {
 	var environment, repository, out string
+	var plan bool
 	c := &cobra.Command{
 		Use:   "pack SUBJECT --environment NAME --out FILE",
 		Short: "Fetch the evidence of a decision as one file",
@@ -31,23 +33,23 @@ A pack shows the log as it was when the pack was made, not that nothing came aft
 		Example: `  countersign pack app.tar --repository github.com/org/repo --environment production --out app.pack`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.pack(c.Context(), args[0], repository, environment, out)
+			return a.pack(c.Context(), args[0], plan, repository, environment, out)
 		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&environment, "environment", "", "environment that the decision is for (needed)")
 	fl.StringVar(&repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "repository id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringVar(&out, "out", "", "file for the pack (needed)")
+	fl.BoolVar(&plan, "plan", false, "SUBJECT is a plan (so is what is named *.tfplan)")
 	return c
 }
 
-func (a *app) pack(ctx context.Context, arg, repository, environment, out string) error {
+func (a *app) pack(ctx context.Context, arg string, plan bool, repository, environment, out string) error {
 	if environment == "" || repository == "" || out == "" {
 		return wrong("--environment, --repository and --out are needed")
 	}
 	req := policy.Request{Repository: repository, Environment: environment}
-	var err error
-	if req.Artifact, req.Commit, err = parseSubject(arg); err != nil {
+	if err := subjectOf(&req, arg, plan); err != nil {
 		return err
 	}
 	l, err := a.connect()
@@ -64,16 +66,19 @@ func (a *app) pack(ctx context.Context, arg, repository, environment, out string
 	if a.json() {
 		return a.writeJSON(map[string]any{"pack": out, "bytes": len(text)})
 	}
-	a.printf("%s  evidence about %s for %s, %d KiB\n", out, describeSubject(req.Artifact, req.Commit), environment, (len(text)+1023)/1024)
+	a.printf("%s  evidence about %s for %s, %d KiB\n", out, describeSubject(cmp.Or(req.Artifact, req.Plan), req.Commit), environment, (len(text)+1023)/1024)
 	return nil
 }
 
 // fetchPack reads a whole pack from the ledger. Nothing in it is checked here.
 func (a *app) fetchPack(ctx context.Context, l *ledger, req policy.Request) ([]byte, error) {
 	msg := &countersignv1.EvidenceRequest{Repository: req.Repository, Environment: req.Environment}
-	if req.Artifact != nil {
+	switch {
+	case req.Plan != nil:
+		msg.Subject = &countersignv1.EvidenceRequest_PlanSha256{PlanSha256: req.Plan.String()}
+	case req.Artifact != nil:
 		msg.Subject = &countersignv1.EvidenceRequest_ArtifactSha256{ArtifactSha256: req.Artifact.String()}
-	} else {
+	default:
 		msg.Subject = &countersignv1.EvidenceRequest_Commit{Commit: string(req.Commit)}
 	}
 	ctx, cancel := a.within(ctx)

@@ -20,7 +20,11 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	}
 	a.printf("%s\n", a.faint(fmt.Sprintf("       policy %s v%d sha256:%.12s…  log %s as of size %d, at %s", c.Policy.Name, c.Policy.Version, c.Policy.Digest,
 		c.Log.Origin, c.Log.Size, c.Log.Time.Format(time.RFC3339))))
-	a.renderChanges(c)
+	if c.Plan == "" {
+		a.renderChanges(c)
+	} else {
+		a.renderPlan(c)
+	}
 	a.renderFailures(c)
 	a.renderAwaiting(c)
 	a.renderIgnored(d, verbose)
@@ -41,6 +45,8 @@ func (a *app) verdict(v policy.Verdict) string {
 func headline(c *policy.Core) string {
 	what := c.Release
 	switch {
+	case c.Plan != "":
+		return fmt.Sprintf("plan %.12s of %s to %s", c.Plan, c.Repository, c.Environment)
 	case what != "":
 	case c.To != "":
 		what = fmt.Sprintf("%.12s", c.To)
@@ -58,6 +64,30 @@ func headline(c *policy.Core) string {
 		text += fmt.Sprintf(": %s, %d with AI, since %.8s (%s)", plural(len(c.Changes), "change"), ai, c.From, c.FromBecause)
 	}
 	return text
+}
+
+// renderPlan shows what the plan does, who made it and who approves it.
+func (a *app) renderPlan(c *policy.Core) {
+	for _, ch := range c.Changes {
+		p := ch.Plan
+		how := "claimed: no service read it out of the plan file"
+		if p.DerivedBy != "" {
+			how = "read out of the plan file by " + p.DerivedBy
+		}
+		a.printf("\n  does      %s  %s\n", counted(p.Counts), a.faint(how))
+		if p.Omitted > 0 {
+			a.printf("            %s\n", a.red(plural(p.Omitted, "more operation")+" that nobody lists"))
+		}
+		for _, h := range p.Harm[:min(len(p.Harm), 10)] {
+			a.printf("            %s\n", a.red(h+"  (cannot be undone)"))
+		}
+		if p.Irreversible > 10 {
+			a.printf("            … %s that cannot be undone, in all\n", plural(p.Irreversible, "operation"))
+		}
+		a.printf("  reaches   %s  %s\n", ch.Tier, a.faint(strings.Join(ch.Because, "; ")))
+		a.printf("  made by   %s  %s\n", authors(ch.Authors), a.faint("origin "+ch.Origin))
+		a.printf("  approved  %s\n", voices(ch.Approved))
+	}
 }
 
 func (a *app) renderChanges(c *policy.Core) {
@@ -157,6 +187,9 @@ func (a *app) renderFailures(c *policy.Core) {
 }
 
 func changeName(ch policy.ChangeResult) string {
+	if ch.Plan != nil {
+		return fmt.Sprintf("plan %.12s", ch.Plan.Digest)
+	}
 	if ch.Change != "" {
 		return ch.Change
 	}
@@ -175,8 +208,12 @@ func (a *app) renderAwaiting(c *policy.Core) {
 		if who == "" {
 			who = "nobody on the roster"
 		}
-		if !slices.Contains(byPeople[who], w.Change) {
-			byPeople[who] = append(byPeople[who], w.Change)
+		what := w.Change
+		if w.Plan != "" {
+			what = "--plan sha256:" + w.Plan
+		}
+		if !slices.Contains(byPeople[who], what) {
+			byPeople[who] = append(byPeople[who], what)
 		}
 		if !slices.Contains(order, who) {
 			order = append(order, who)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/countersign-dev/countersign/policy"
 )
 
 // TestMain makes this test binary the command countersign as well, for scripts.
@@ -86,7 +88,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar, "witness": cmdWitness,
+			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "saved": cmdSaved, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar, "witness": cmdWitness,
 		},
 	})
 }
@@ -179,9 +181,19 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
 }
 
+// cmdSaved writes what passes for a saved plan: the beginning of an archive whose
+// first entry is named tfplan, and the JSON that the scripts' terraform prints.
+func cmdSaved(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: saved PLAN JSON")
+	}
+	head := "PK\x03\x04" + strings.Repeat("\x00", 26) + "tfplan"
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(head+ts.ReadFile(args[1])), 0o644))
+}
+
 // cmdOffice makes keys, the policy set and its genesis, a repository and an empty
-// log, with the commands that users have.
-func cmdOffice(ts *testscript.TestScript, _ bool, _ []string) {
+// log, with the commands that users have. "office blueprint" takes the built-in rules.
+func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 	do := func(command string) {
 		words := strings.Fields(command)
 		if err := ts.Exec(words[0], words[1:]...); err != nil {
@@ -195,11 +207,17 @@ func cmdOffice(ts *testscript.TestScript, _ bool, _ []string) {
 	init := "countersign policy init policy --owner alice,bob --person alice,level=staff,email=alice@example.com,key=keys/alice.pub " +
 		"--person bob,level=senior,email=bob@example.com,key=keys/bob.pub --person carol,level=junior,email=carol@example.com,key=keys/carol.pub " +
 		"--agent claude,operator=carol,email=noreply@anthropic.com,key=keys/claude.pub --service ci,may=change+admission,key=keys/ci.pub " +
-		"--service builder,may=release,key=keys/builder.pub --service gate,may=deployment,key=keys/gate.pub --service forge,forge,email=forge@example.com"
+		"--service builder,may=release,key=keys/builder.pub --service gate,may=deployment+operation,key=keys/gate.pub --service forge,forge,email=forge@example.com"
 	if _, err := os.Stat(ts.MkAbs("keys/bob_ssh.pub")); err == nil {
 		init = strings.Replace(init, "key=keys/bob.pub", "key=keys/bob.pub,ssh=keys/bob_ssh.pub", 1)
 	}
 	office(ts)
+	if len(args) > 0 && args[0] == "blueprint" {
+		b := policy.Blueprint()
+		gated := strings.Replace(b.Policy, "approvals: beforeMerge}", "approvals: beforeMerge, gates: [gate]}", 1)
+		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(gated), 0o644))
+		ts.Check(os.WriteFile(ts.MkAbs("policy/domains.yaml"), []byte(b.Domains), 0o644))
+	}
 	do(init)
 	do("countersign policy sign policy --key keys/alice.pem --out genesis-1.json")
 	do("countersign policy sign policy --key keys/bob.pem --with genesis-1.json --out genesis-2.json")

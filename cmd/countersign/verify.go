@@ -20,14 +20,15 @@ import (
 type verifying struct {
 	environment, repository, trust, pack, repo, baseline, out string
 	followed                                                  string
-	verbose                                                   bool
+	verbose, plan                                             bool
+	deriving
 }
 
 func newVerify(a *app) *cobra.Command {
 	var f verifying
 	c := &cobra.Command{
 		Use:   "verify SUBJECT --environment NAME",
-		Short: "Tell whether an artifact or commit may go to an environment",
+		Short: "Tell whether an artifact or commit may go to an environment, or a plan be applied there",
 		Long: `SUBJECT is a file, sha256:DIGEST or a full commit id. The answer is ALLOW (exit 0),
 DENY (1) or an error (3), with reasons, and who could give what is missing.
 
@@ -39,10 +40,15 @@ all. With --repo, what CI claims about merges is replayed from a clone.
 With --followed, the state folder of "countersign follow --statements" is asked whether the
 evidence is all that the log holds about the subject; the verdict then says
 "completeness: followed" instead of relying on the operator. Where the log was not followed
-far enough, the rest is read first (not with --pack). The verdict itself is the same.`,
+far enough, the rest is read first (not with --pack). The verdict itself is the same.
+
+A file named *.tfplan is a plan (--plan says so of others): may it be applied there?
+Where terraform or tofu is installed it reads the file, and the answer is no when the
+file does something else than was judged.`,
 		Example: `  countersign verify app.tar --repository github.com/org/repo --environment production --trust trust
   countersign verify app.tar --repository github.com/org/repo --environment production --trust trust --pack app.pack
-  countersign verify sha256:9f86… --repository github.com/org/repo --environment staging`,
+  countersign verify sha256:9f86… --repository github.com/org/repo --environment staging
+  countersign verify prod.tfplan --repository github.com/org/infra --environment production --trust trust && terraform apply prod.tfplan`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], f) },
 	}
@@ -55,6 +61,8 @@ far enough, the rest is read first (not with --pack). The verdict itself is the 
 	fl.StringVar(&f.baseline, "baseline", "", "policy folder of an auditor, applied instead of the one in force")
 	fl.StringVar(&f.out, "out", "", "write the logged decision, signed and with its receipt, to this file")
 	fl.StringVar(&f.followed, "followed", "", "state folder of follow --statements: confirm from it that nothing was left out")
+	f.deriving.flags(c)
+	fl.BoolVar(&f.plan, "plan", false, "SUBJECT is a plan")
 	fl.BoolVar(&f.verbose, "verbose", false, "list everything that was seen and does not count")
 	return c
 }
@@ -64,10 +72,13 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 		return wrong("--environment and --repository are needed: where is it to go, and where is it from?")
 	}
 	req := policy.Request{Repository: f.repository, Environment: f.environment}
-	var err error
-	if req.Artifact, req.Commit, err = parseSubject(arg); err != nil {
+	if err := subjectOf(&req, arg, f.plan); err != nil {
 		return err
 	}
+	if req.Plan != nil && f.repo != "" {
+		return wrong("--repo is for releases: a plan has no merges to replay")
+	}
+	var err error
 	if (f.pack != "" || f.baseline != "" || f.followed != "") && f.trust == "" {
 		return wrong("--trust is needed: what is to be believed before anything is looked at?")
 	}
@@ -95,7 +106,7 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 	} else if err := a.askLedger(ctx, req, trust, f, &j); err != nil {
 		return err
 	}
-	return a.conclude(ctx, &j, f)
+	return a.conclude(ctx, arg, &j, f)
 }
 
 // judgement is what was found out, by the ledger and here.
@@ -120,9 +131,12 @@ func (a *app) askLedger(ctx context.Context, req policy.Request, trust *verify.T
 	}
 	req.Nonce = hex.EncodeToString(nonce[:])
 	msg := &countersignv1.VerifyRequest{Repository: req.Repository, Environment: req.Environment, Nonce: req.Nonce}
-	if req.Artifact != nil {
+	switch {
+	case req.Plan != nil:
+		msg.Subject = &countersignv1.VerifyRequest_PlanSha256{PlanSha256: req.Plan.String()}
+	case req.Artifact != nil:
 		msg.Subject = &countersignv1.VerifyRequest_ArtifactSha256{ArtifactSha256: req.Artifact.String()}
-	} else {
+	default:
 		msg.Subject = &countersignv1.VerifyRequest_Commit{Commit: string(req.Commit)}
 	}
 	call, cancel := a.within(ctx)
@@ -156,14 +170,17 @@ func (a *app) askLedger(ctx context.Context, req policy.Request, trust *verify.T
 
 // answers holds a decision against the question: a replayed or misdirected one is refused.
 func answers(c *policy.Core, req policy.Request) error {
-	artifact := ""
+	artifact, plan := "", ""
 	if req.Artifact != nil {
 		artifact = req.Artifact.String()
+	}
+	if req.Plan != nil {
+		plan = req.Plan.String()
 	}
 	switch {
 	case c.Nonce != req.Nonce:
 		return broken("REPLAY: the decision answers another request (nonce %.40q)", c.Nonce)
-	case c.Artifact != artifact || req.Commit != "" && c.To != string(req.Commit):
+	case c.Artifact != artifact || c.Plan != plan || req.Commit != "" && c.To != string(req.Commit):
 		return broken("REPLAY: the decision is about another subject")
 	case c.Environment != req.Environment || c.Repository != req.Repository:
 		return broken("WRONG_SCOPE: the decision is about %s to %s", c.Repository, c.Environment)
@@ -225,7 +242,7 @@ func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int,
 }
 
 // conclude prints the result. Only an allow that nothing contradicts is exit 0.
-func (a *app) conclude(ctx context.Context, j *judgement, f verifying) error {
+func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifying) error {
 	d := j.here
 	if d == nil {
 		d = j.said
@@ -235,6 +252,9 @@ func (a *app) conclude(ctx context.Context, j *judgement, f verifying) error {
 		recomputed = a.recompute(ctx, f.repo, &d.Core)
 	}
 	contradicted := j.here != nil && j.said != nil && j.said.Core.Verdict == policy.Allow && j.here.Core.Verdict != policy.Allow
+	if d.Core.Plan != "" && d.Core.Verdict == policy.Allow {
+		recomputed = a.recomputePlan(ctx, arg, &d.Core, f.deriving)
+	}
 	if a.json() {
 		out := map[string]any{"decision": d, "checkedHere": j.here != nil, "dryRun": j.dry, "contradicted": contradicted, "note": j.nota}
 		if j.followed != nil && j.followed.why != nil {
