@@ -84,7 +84,11 @@ func (a *app) renderPlan(c *policy.Core) {
 		if p.Irreversible > 10 {
 			a.printf("            … %s that cannot be undone, in all\n", plural(p.Irreversible, "operation"))
 		}
-		a.printf("  reaches   %s  %s\n", ch.Tier, a.faint(strings.Join(ch.Because, "; ")))
+		because := ch.Because
+		if len(because) > 3 {
+			because = append(slices.Clone(because[:3]), "…")
+		}
+		a.printf("  reaches   %s  %s\n", ch.Tier, a.faint(strings.Join(because, "; ")))
 		a.printf("  made by   %s  %s\n", authors(ch.Authors), a.faint("origin "+ch.Origin))
 		a.printf("  approved  %s\n", voices(ch.Approved))
 	}
