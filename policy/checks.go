@@ -59,6 +59,11 @@ const (
 	checkExpression    check = "expression"        // a rule that fails to evaluate denies
 	checkForbid        check = "forbid"            // what a rule forbids
 	checkAvailable     check = "available"         // what a rule asks for and is not there
+	checkSaid          check = "said"              // what was said of a plan stays said
+	checkDescribed     check = "described"         // a plan is approved after it was known what it does
+	checkDerived       check = "derived"           // only a service's reading of a plan is no claim
+	checkWhole         check = "whole"             // what nobody lists is the worst
+	checkMaker         check = "maker"             // who made a plan says so
 )
 
 // Checks lists every name.
@@ -69,6 +74,7 @@ var checks = [...]check{
 	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkOlder, checkVeto, checkRevoked,
 	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkAssurance, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
 	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable,
+	checkSaid, checkDescribed, checkDerived, checkWhole, checkMaker,
 }
 
 // on reports whether a check is in force.

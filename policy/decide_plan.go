@@ -84,9 +84,13 @@ func (j *judge) readPlan() *planned {
 		kind, module, address string
 	}
 	known := make(map[what]int)
-	for _, it := range j.operations {
+	all := j.operations
+	if !j.on(checkSaid) {
+		all = p.statements
+	}
+	for _, it := range all {
 		said := it.Statement().Predicate.(*attest.Operation)
-		if said.Omitted > p.omitted {
+		if said.Omitted > p.omitted && j.on(checkWhole) {
 			p.omitted, p.described = said.Omitted, it.Index()
 		}
 		for _, op := range said.Each() {
@@ -103,7 +107,7 @@ func (j *judge) readPlan() *planned {
 	}
 	for _, it := range p.statements {
 		said := it.Statement().Predicate.(*attest.Operation)
-		if said.Derived == attest.DerivedFromPlan && it.by.Kind == roster.Service && p.derivedBy == "" {
+		if said.Derived == attest.DerivedFromPlan && (it.by.Kind == roster.Service || !j.on(checkDerived)) && p.derivedBy == "" {
 			p.derivedBy = it.by.ID
 		}
 	}
@@ -138,9 +142,9 @@ func (j *judge) plannersOf(plan *planned) *authors {
 		}
 	}
 	for _, a := range s.list {
-		a.verified = a.principal != nil && (signed[a.principal.ID] || a.principal.Operator != "" && signed[a.principal.Operator])
+		a.verified = !j.on(checkMaker) || a.principal != nil && (signed[a.principal.ID] || a.principal.Operator != "" && signed[a.principal.Operator])
 	}
-	s.incomplete = len(signed) == 0
+	s.incomplete = len(signed) == 0 && j.on(checkMaker)
 	slices.SortFunc(s.list, func(a, b *author) int { return cmp.Compare(a.who, b.who) })
 	return s
 }
@@ -236,7 +240,7 @@ func (j *judge) unfitForPlan(it item, p *attest.Approval, plan *planned) (Kind, 
 	switch {
 	case p.Reviewer != it.by.ID && j.on(checkReviewer):
 		return verify.UntrustedKey, fmt.Sprintf("says that %s approves, and %s signed it", p.Reviewer, it.by.ID)
-	case it.Index() < plan.described:
+	case it.Index() < plan.described && j.on(checkDescribed):
 		return StaleApproval, fmt.Sprintf("was given before entry %d said what the plan does", plan.described)
 	}
 	return "", ""

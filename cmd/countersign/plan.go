@@ -28,10 +28,10 @@ func (f *deriving) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&f.not, "no-derive", false, "do not let a tool read the plan file")
 }
 
-// derive lets the tool read a plan file. There are no facts and no error where the
-// file is no saved plan, or where no tool is installed and none was asked for.
+// derive lets the tool read a plan file. Where no tool was asked for by name there are
+// no facts and no error when none is installed, or the file does not look like a plan.
 func (a *app) derive(ctx context.Context, path string, f deriving) (*planfacts.Facts, attest.Digest, error) {
-	if f.not || !planfacts.IsPlanFile(path) {
+	if f.not || f.tool == "" && !planfacts.IsPlanFile(path) {
 		return nil, attest.Digest{}, nil
 	}
 	dir := f.dir
