@@ -60,7 +60,7 @@ setup() {
     rm -rf "$DEMO"
   fi
   mkdir -p "$DEMO/keys" && touch "$DEMO/.countersign-demo"
-  cp -r "$ROOT/testdata/demo/policy" "$DEMO/policy"
+  cp -r "$ROOT/testdata/demo/policy" "$ROOT/testdata/demo/plans" "$DEMO/"
   git clone -q "$ROOT/testdata/litestream-history.bundle" "$DEMO/litestream"
   git -C "$DEMO/litestream" fetch -q "$ROOT/testdata/litestream-history.bundle" 'refs/pull/*:refs/pull/*'
   cd "$DEMO"
@@ -82,7 +82,7 @@ begin() {
     --agent claude,operator=dev-6a45df,email=noreply@anthropic.com,key=keys/claude.pub \
     --service ci,may=change+admission,key=keys/ci.pub \
     --service builder,may=release,key=keys/builder.pub \
-    --service gate,may=deployment,key=keys/gate.pub \
+    --service gate,may=deployment+operation,key=keys/gate.pub \
     --service forge,forge,email=dev-b3d8d0@example.com
   say "Both owners sign the same bytes; what they signed is entries 0 and 1 of the log:"
   run countersign policy sign policy --key keys/dev-9f384c.pem --out genesis-1.json
@@ -191,8 +191,26 @@ lying() {
   ends 1 countersign verify litestream-0.5.10-rc1.tar --environment production --trust trust
 }
 
+plans() {
+  chapter "6  An agent that would make the environment anew"
+  say "The agent was asked to fix a bug. Its script deletes the staging environment and makes it again:"
+  run cat plans/recreate.sh plans/operation.yaml
+  run countersign attest plan plans/recreate.sh --manifest plans/operation.yaml --environment staging --key keys/claude.pem
+  say "Two people wave it through:"
+  run countersign approve --plan plans/recreate.sh --environment staging --key keys/dev-ea3d90.pem --yes
+  quiet countersign approve --plan plans/recreate.sh --environment staging --key keys/dev-6ac6e5.pem --yes
+  ends 1 countersign verify plans/recreate.sh --plan --environment staging --trust trust
+  say "A person decides to do it, under their own key. The script is theirs now, and so it is another file:"
+  sed 's/^# claude/# dev-401fb9/' plans/recreate.sh > plans/move.sh
+  quiet countersign attest plan plans/move.sh --manifest plans/operation.yaml --environment staging --origin human --key keys/dev-401fb9.pem
+  ends 1 countersign verify plans/move.sh --plan --environment staging --trust trust
+  quiet countersign approve --plan plans/move.sh --environment staging --key keys/dev-ea3d90.pem --yes
+  quiet countersign approve --plan plans/move.sh --environment staging --key keys/dev-6ac6e5.pem --yes
+  ends 0 countersign verify plans/move.sh --plan --environment staging --trust trust
+}
+
 auditor() {
-  chapter "6  An auditor, without the ledger"
+  chapter "7  An auditor, without the ledger"
   run countersign pack litestream-0.5.9.tar --environment production --out v0.5.9.pack
   run countersign log inclusion 187 --trust trust --out inclusion.json
   run countersign log consistency before.checkpoint --trust trust --out consistency.json
@@ -221,5 +239,6 @@ release_one
 release_two
 late
 lying
+plans
 auditor
 chapter "Done. Everything is in $DEMO; rm -rf it when you have seen it."
