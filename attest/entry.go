@@ -239,6 +239,10 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 		if p.Verdict == "allow" && p.Plan == "" {
 			keys = append(keys, AllowedKey(p.Repository, p.Environment, p.To))
 		}
+	case *Incident:
+		for _, c := range p.Causes {
+			keys = append(keys, CausedByKey(c.Digest))
+		}
 	}
 	if scope := NegativeScope(st.Predicate); scope != "" {
 		keys = append(keys, NegativeKey(signer, scope))
@@ -276,6 +280,10 @@ func NegativeKey(id KeyID, scope string) string {
 
 // AttachedKey finds what attaches the statement of the entry at an index.
 func AttachedKey(index uint64) string { return "attached:" + strconv.FormatUint(index, 10) }
+
+// CausedByKey finds the incidents that name a deployment (by the digest of its payload)
+// or a release (by the SHA-256 of an artifact) among their causes; digest is in hex.
+func CausedByKey(digest string) string { return "caused-by:" + digest }
 
 // VerdictKey finds the verdicts (decisions and VSAs) about a digest. They have a key
 // of their own because there may be thousands about one release, and none of them

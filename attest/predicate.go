@@ -17,6 +17,7 @@ const (
 	TypeRelease        = typePrefix + "release/v1"
 	TypeDeployment     = typePrefix + "deployment/v1"
 	TypeOperation      = typePrefix + "operation/v1"
+	TypeIncident       = typePrefix + "incident/v1"
 	TypeRevocation     = typePrefix + "revocation/v1"
 	TypePolicy         = typePrefix + "policy/v1"
 	TypeDecision       = typePrefix + "decision/v1"

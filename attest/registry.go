@@ -28,6 +28,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Deployment{})
 	case TypeOperation:
 		return parseOwn(raw, &Operation{})
+	case TypeIncident:
+		return parseOwn(raw, &Incident{})
 	case TypeRevocation:
 		return parseOwn(raw, &Revocation{})
 	case TypePolicy:
@@ -70,7 +72,7 @@ func marshalPredicate(p Predicate) (jsontext.Value, error) {
 var ShortTypes = map[string]string{
 	"change": TypeChange, "authorship": TypeAuthorship, "risk": TypeRisk,
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
-	"deployment": TypeDeployment, "operation": TypeOperation, "revocation": TypeRevocation, "policy": TypePolicy,
+	"deployment": TypeDeployment, "operation": TypeOperation, "incident": TypeIncident, "revocation": TypeRevocation, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
 	"slsa-provenance": TypeSLSAProvenance, "vsa": TypeVSA,
 }

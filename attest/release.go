@@ -12,19 +12,6 @@ type Release struct {
 	ReleasedAt Time   `json:"releasedAt"`
 }
 
-// A Deployment says that a release went to an environment, and under which
-// decision. Its subjects are the artifacts.
-type Deployment struct {
-	Environment  string `json:"environment"`
-	Target       string `json:"target,omitempty"`
-	Actor        string `json:"actor"`
-	DeployedAt   Time   `json:"deployedAt"`
-	UndeployedAt *Time  `json:"undeployedAt,omitempty"`
-	// Decision is the payload digest of the decision/v1 statement, sha256 hex;
-	// empty when there was none.
-	Decision string `json:"decision,omitempty"`
-}
-
 // Type implements Predicate.
 func (r *Release) Type() string { return TypeRelease }
 
@@ -43,28 +30,6 @@ func (r *Release) Validate() error {
 }
 
 func (r *Release) about(s []Subject) error { return aboutArtifacts(s) }
-
-// Type implements Predicate.
-func (d *Deployment) Type() string { return TypeDeployment }
-
-// Validate implements Predicate.
-func (d *Deployment) Validate() error {
-	err := first(
-		checkID("predicate.environment", d.Environment),
-		checkText("predicate.target", d.Target, 1024),
-		checkID("predicate.actor", d.Actor),
-		checkTime("predicate.deployedAt", d.DeployedAt),
-	)
-	if d.Decision != "" {
-		err = first(err, checkHex("predicate.decision", d.Decision, 64))
-	}
-	if err == nil && d.UndeployedAt != nil && d.UndeployedAt.Before(d.DeployedAt.Time) {
-		err = fieldErr("predicate.undeployedAt", "is before deployedAt")
-	}
-	return err
-}
-
-func (d *Deployment) about(s []Subject) error { return aboutArtifacts(s) }
 
 // aboutArtifacts requires every subject to have a sha256 digest.
 func aboutArtifacts(subjects []Subject) error {

@@ -85,6 +85,8 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 	switch predicateType {
 	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation:
 		return true
+	case attest.TypeIncident: // an agent neither reports incidents nor plays them down
+		return p.Kind == roster.Person
 	}
 	return false
 }

@@ -82,7 +82,12 @@ func claimedTimes(p attest.Predicate) []attest.Time {
 	case *attest.Release:
 		return []attest.Time{p.ReleasedAt}
 	case *attest.Deployment:
+		if p.UndeployedAt != nil {
+			return []attest.Time{p.DeployedAt, *p.UndeployedAt}
+		}
 		return []attest.Time{p.DeployedAt}
+	case *attest.Incident:
+		return p.Times()
 	case *attest.Policy:
 		return []attest.Time{p.PublishedAt}
 	case *attest.Decision:
