@@ -65,35 +65,6 @@ func newAttestRelease(a *app) *cobra.Command {
 	return c
 }
 
-func newAttestDeployment(a *app) *cobra.Command {
-	var f signing
-	var environment, target, actor, decision string
-	c := &cobra.Command{
-		Use:     "deployment ARTIFACT --environment NAME",
-		Short:   "Say that an artifact was deployed",
-		Example: `  countersign attest deployment app.tar --environment production --actor deployer --decision DIGEST --key gate.pem`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			d, err := digestFile(args[0])
-			if err != nil {
-				return wrong("%v", err)
-			}
-			st := &attest.Statement{
-				Subjects: []attest.Subject{{Name: filepath.Base(args[0]), Digest: map[string]string{"sha256": d.String()}}},
-				Predicate: &attest.Deployment{Environment: environment, Target: target, Actor: actor,
-					DeployedAt: attest.At(a.now()), Decision: decision},
-			}
-			return a.logStatement(c.Context(), st, "deployment to "+environment, f)
-		},
-	}
-	f.flags(c)
-	c.Flags().StringVar(&environment, "environment", "", "where to (needed)")
-	c.Flags().StringVar(&target, "target", "", "cluster, region or host")
-	c.Flags().StringVar(&actor, "actor", "", "roster id of who deployed (needed)")
-	c.Flags().StringVar(&decision, "decision", "", "payload digest of the decision that allowed it")
-	return c
-}
-
 func digestFile(path string) (*attest.Digest, error) {
 	f, err := os.Open(path)
 	if err != nil {
