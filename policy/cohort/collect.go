@@ -84,7 +84,7 @@ func (c *Collector) Record(e Entry, st *attest.Statement, facts *gitfacts.Facts)
 		}
 		l.Decisions = append(l.Decisions, decided(e, &d.Core))
 	case *attest.Change:
-		l.Requests = append(l.Requests, Request{e, p.Repository, p.Change.ID, p.Head, len(p.Paths), firstCommit(facts)})
+		l.Requests = append(l.Requests, Request{e, p.Repository, p.Change.ID, p.Head, len(p.Paths), firstCommit(facts), c.writers(facts)})
 	case *attest.Approval:
 		if p.Decision == attest.Approved {
 			l.Approvals = append(l.Approvals, Approval{e, p.Repository, p.Change.ID, st.Subjects[0].Digest["gitCommit"]})
@@ -170,6 +170,23 @@ func firstCommit(facts *gitfacts.Facts) time.Time {
 		}
 	}
 	return first.UTC()
+}
+
+// writers are the authors of the commits of a range.
+func (c *Collector) writers(facts *gitfacts.Facts) []string {
+	if facts == nil {
+		return nil
+	}
+	out := []string{}
+	for i := range facts.Commits {
+		who := facts.Commits[i].Author.Email
+		if p, ok := c.set.Roster.ByEmail(who); ok {
+			who = p.ID
+		}
+		out = append(out, who)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func decided(e Entry, c *policy.Core) Decision {

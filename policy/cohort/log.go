@@ -117,6 +117,7 @@ type Request struct {
 	Repository, ID, Head string
 	Paths                int
 	FirstCommit          time.Time // of the range, as its author claims; zero where nothing proves it
+	Writers              []string  // who git says wrote its commits: roster ids and strangers' addresses; nil where nothing proves it
 }
 
 // An Approval is one approval/v1 that approves.

@@ -1,0 +1,256 @@
+package cohort
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/countersign-dev/countersign/attest"
+)
+
+// BypassKind says how a deployment went past the gate.
+type BypassKind string
+
+// The kinds. BreakGlass is reserved: no statement of this version breaks the glass, so
+// nothing is found under it yet.
+const (
+	NoDecision       BypassKind = "no-decision"       // nobody ever asked about this artifact for this environment
+	Denied           BypassKind = "denied"            // what was asked last was not allowed
+	Expired          BypassKind = "expired"           // the allow had run out
+	NotYet           BypassKind = "not-yet"           // the allow came later
+	OtherDigest      BypassKind = "other-digest"      // the allow that it names is of another artifact
+	OtherEnvironment BypassKind = "other-environment" // the allow that it names is for another environment
+	UnknownDecision  BypassKind = "unknown-decision"  // the log has no decision that it names
+	BreakGlass       BypassKind = "break-glass"
+	AuditDenial      BypassKind = "audit-denial" // allowed, though a rule in audit mode did not hold
+)
+
+// BypassKinds lists them.
+func BypassKinds() []BypassKind {
+	return []BypassKind{NoDecision, Denied, Expired, NotYet, OtherDigest, OtherEnvironment, UnknownDecision, BreakGlass, AuditDenial}
+}
+
+// A Bypass is one artifact that was deployed past the gate.
+type Bypass struct {
+	Kind        BypassKind `json:"kind"`
+	Deployment  uint64     `json:"deployment"` // index
+	Artifact    string     `json:"artifact"`   // sha256
+	Repository  string     `json:"repository,omitempty"`
+	Environment string     `json:"environment"`
+	Actor       string     `json:"actor"`
+	AttestedBy  string     `json:"attestedBy"`
+	DeployedAt  time.Time  `json:"deployedAt"`
+	Decisions   []uint64   `json:"decisions"` // indexes of those that were looked at
+	Rules       []string   `json:"rules,omitempty"`
+	Why         string     `json:"why"`
+}
+
+// A Coverage says who attests what runs in an environment. Without somebody besides the
+// CI that builds, nobody would see a bypass, and their number is unknown (TRUST T12).
+type Coverage struct {
+	Environment string   `json:"environment"`
+	Repository  string   `json:"repository,omitempty"` // empty: of no known one
+	Known       bool     `json:"known"`
+	AttestedBy  []string `json:"attestedBy"`
+	Deployments int      `json:"deployments"`
+	// Bypasses is how many are known; absent where coverage is unknown.
+	Bypasses *int   `json:"bypasses,omitempty"`
+	Why      string `json:"why,omitempty"`
+}
+
+// A Register is what went past the gate, and where nobody could tell.
+type Register struct {
+	Origin   string       `json:"origin"`
+	Size     uint64       `json:"size"`
+	Kinds    []BypassKind `json:"kinds"` // that are looked for
+	Bypasses []Bypass     `json:"bypasses"`
+	Coverage []Coverage   `json:"coverage"`
+	Remarks  []Remark     `json:"remarks"` // about deployments that were attested late, or name no decision
+}
+
+// lateAfter is how long after a deployment its statement may come without a remark.
+const lateAfter = time.Hour
+
+// Bypasses makes the register of the deployments that a query holds.
+func (l *Log) Bypasses(q Query) *Register { return l.join().bypasses(q) }
+
+func (j *joined) bypasses(q Query) *Register {
+	q.fill()
+	r := &Register{Origin: j.log.Origin, Size: j.log.Size, Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []Remark{}}
+	for _, d := range j.deployed {
+		if !q.holds(d) {
+			continue
+		}
+		for _, a := range d.Artifacts {
+			if b := j.judge(d, a); b != nil {
+				r.Bypasses = append(r.Bypasses, *b)
+			}
+		}
+		if late := d.Time.Sub(d.DeployedAt); late > lateAfter {
+			r.Remarks = append(r.Remarks, Remark{d.Index, fmt.Sprintf("was attested %s after it is said to have happened", late.Round(time.Minute))})
+		}
+		if d.Decision == "" {
+			r.Remarks = append(r.Remarks, Remark{d.Index, "names no decision; it is held against what the gate said last before it"})
+		}
+	}
+	r.Coverage = j.coverage(&q, r.Bypasses)
+	return r
+}
+
+// judge holds one deployed artifact against the decisions; nil when one allowed it.
+func (j *joined) judge(d *Deployed, artifact string) *Bypass {
+	b := &Bypass{Deployment: d.Index, Artifact: artifact, Repository: d.Repository, Environment: d.Environment, Actor: d.Actor, AttestedBy: d.Signer,
+		DeployedAt: d.DeployedAt, Decisions: []uint64{}}
+	found := func(k BypassKind, dec *Decision, format string, args ...any) *Bypass {
+		b.Kind, b.Why = k, fmt.Sprintf(format, args...)
+		if dec != nil {
+			b.Decisions = append(b.Decisions, dec.Index)
+		}
+		return b
+	}
+	if d.Decision == "" {
+		return j.judgeUnnamed(d, artifact, found)
+	}
+	named := j.byDigest[d.Decision]
+	switch {
+	case named == nil:
+		return found(UnknownDecision, nil, "the log holds no decision %.12s", d.Decision)
+	case named.Artifact != artifact && !slices.Contains(d.Artifacts, named.Artifact):
+		return found(OtherDigest, named, "decision #%d is about artifact %.12s", named.Index, named.Artifact)
+	case named.Artifact != artifact:
+		return j.judgeUnnamed(d, artifact, found) // it names the decision of another of its artifacts
+	case named.Environment != d.Environment:
+		return found(OtherEnvironment, named, "decision #%d is for %s", named.Index, named.Environment)
+	}
+	return judgeDecision(d, named, found)
+}
+
+// judgeUnnamed holds a deployment that names no decision against the last one before it.
+func (j *joined) judgeUnnamed(d *Deployed, artifact string, found func(BypassKind, *Decision, string, ...any) *Bypass) *Bypass {
+	list := j.byPlace[place{artifact, d.Environment}]
+	var last *Decision
+	for _, dec := range list {
+		if dec.Index < d.Index {
+			last = dec
+		}
+	}
+	switch {
+	case last != nil:
+		return judgeDecision(d, last, found)
+	case len(list) > 0:
+		return judgeDecision(d, list[0], found)
+	}
+	return found(NoDecision, nil, "the log holds no decision about this artifact for %s", d.Environment)
+}
+
+func judgeDecision(d *Deployed, dec *Decision, found func(BypassKind, *Decision, string, ...any) *Bypass) *Bypass {
+	switch {
+	case dec.Verdict != "allow":
+		return found(Denied, dec, "decision #%d is %s", dec.Index, dec.Verdict)
+	case dec.Index > d.Index:
+		return found(NotYet, dec, "decision #%d was logged after the deployment", dec.Index)
+	case d.DeployedAt.Before(dec.DecidedAt.Add(-clockSkew)):
+		return found(NotYet, dec, "decision #%d is of %s", dec.Index, stamp(dec.DecidedAt))
+	case d.DeployedAt.After(dec.ExpiresAt):
+		return found(Expired, dec, "decision #%d held until %s", dec.Index, stamp(dec.ExpiresAt))
+	case len(dec.AuditFailed) > 0:
+		b := found(AuditDenial, dec, "decision #%d allowed what %s would deny; the rules are in audit mode", dec.Index, strings.Join(dec.AuditFailed, ", "))
+		b.Rules = dec.AuditFailed
+		return b
+	}
+	return nil
+}
+
+// clockSkew is how far the clocks of a gate and of the log may be apart.
+const clockSkew = 5 * time.Minute
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// coverage says for every environment and repository who attests what runs there.
+func (j *joined) coverage(q *Query, bypasses []Bypass) []Coverage {
+	at := make(map[[2]string]*Coverage)
+	get := func(environment, repository string) *Coverage {
+		c := at[[2]string{environment, repository}]
+		if c == nil {
+			c = &Coverage{Environment: environment, Repository: repository, AttestedBy: []string{}}
+			at[[2]string{environment, repository}] = c
+		}
+		return c
+	}
+	for _, d := range j.deployed {
+		if q.holds(d) {
+			c := get(d.Environment, d.Repository)
+			c.Deployments++
+			if !slices.Contains(c.AttestedBy, d.Signer) {
+				c.AttestedBy = append(c.AttestedBy, d.Signer)
+			}
+		}
+	}
+	for i := range j.log.Decisions { // what was allowed should show up
+		d := &j.log.Decisions[i]
+		if d.Verdict == "allow" && q.within(d.Time) && (q.Environment == "" || q.Environment == d.Environment) && (q.Repository == "" || q.Repository == d.Repository) {
+			get(d.Environment, d.Repository)
+		}
+	}
+	for _, name := range j.log.Environments {
+		if !slices.ContainsFunc(values(at), func(c *Coverage) bool { return c.Environment == name }) && (q.Environment == "" || q.Environment == name) {
+			get(name, q.Repository)
+		}
+	}
+	builders := j.builders()
+	out := make([]Coverage, 0, len(at))
+	for _, c := range values(at) {
+		c.judge(builders, bypasses)
+		out = append(out, *c)
+	}
+	slices.SortFunc(out, func(a, b Coverage) int {
+		return cmp.Or(cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Repository, b.Repository))
+	})
+	return out
+}
+
+func values[K comparable, V any](m map[K]V) []V {
+	out := make([]V, 0, len(m))
+	for _, v := range m {
+		out = append(out, v)
+	}
+	return out
+}
+
+// builders are those who ever said what a change, a merge or a release is: CI.
+func (j *joined) builders() map[string]bool {
+	m := make(map[string]bool)
+	for i := range j.log.Activities {
+		switch a := &j.log.Activities[i]; a.Type {
+		case attest.TypeChange, attest.TypeAdmission, attest.TypeRelease, attest.TypeSLSAProvenance:
+			m[a.Signer] = true
+		}
+	}
+	return m
+}
+
+func (c *Coverage) judge(builders map[string]bool, bypasses []Bypass) {
+	slices.Sort(c.AttestedBy)
+	c.Known = slices.ContainsFunc(c.AttestedBy, func(who string) bool { return !builders[who] })
+	switch {
+	case c.Deployments == 0:
+		c.Why = "coverage unknown: nobody attests what runs there"
+	case !c.Known:
+		c.Why = fmt.Sprintf("coverage unknown: what runs is attested by %s alone, who builds it too", strings.Join(c.AttestedBy, ", "))
+	default:
+		n := 0
+		for i := range bypasses {
+			if bypasses[i].Environment == c.Environment && bypasses[i].Repository == c.Repository {
+				n++
+			}
+		}
+		c.Bypasses = &n
+	}
+}
+
+// Known reports whether coverage is known everywhere.
+func (r *Register) Known() bool {
+	return !slices.ContainsFunc(r.Coverage, func(c Coverage) bool { return !c.Known })
+}
