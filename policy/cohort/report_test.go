@@ -1,0 +1,268 @@
+package cohort
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+// ship logs the whole life of one artifact, from request to deployment, and returns the
+// index of the deployment.
+func (l *Log) ship(n int, edit func(*Change)) uint64 {
+	id := fmt.Sprintf("%064x", n)
+	r := Request{Entry: l.next("ci", "0"), Repository: "example.com/org/app", ID: fmt.Sprint(n), Head: id, Paths: 3, Writers: []string{"bob"}}
+	r.FirstCommit = r.Time.Add(-time.Hour)
+	l.Requests = append(l.Requests, r)
+	a := Approval{Entry: l.next("alice", "0"), Repository: r.Repository, ID: r.ID, Head: id}
+	l.Approvals = append(l.Approvals, a)
+	d := l.decide("0", "allow", func(d *Decision) {
+		d.Digest, d.Artifact = id, id
+		d.Changes = []Change{{ID: r.ID, Head: id, Commit: id, Tier: "low", Origin: "human", Domains: []string{"docs"},
+			Authors: []policy.Author{{Who: "bob", Level: "junior"}}, Approved: []policy.Voice{{Person: "alice", Index: a.Index}}}}
+		edit(&d.Changes[0])
+	})
+	at := l.Size
+	l.deploy("gate", "0", "", func(dep *Deployment) {
+		dep.Digest, dep.Artifacts, dep.Decision = "d"+id[1:], []string{id}, d.Digest
+	})
+	return at
+}
+
+func (l *Log) breaks(n int, severity attest.Severity, confidence attest.Confidence) {
+	id := fmt.Sprintf("d%063x", n)
+	end := attest.At(epoch.Add(10000*time.Hour + time.Duration(n)*time.Hour))
+	l.Said = append(l.Said, Said{l.next("pager", "0"), &attest.Incident{ID: fmt.Sprintf("INC-%d", n), Severity: severity,
+		StartedAt: attest.At(epoch.Add(10000 * time.Hour)), DetectedAt: attest.At(epoch.Add(10000 * time.Hour)), ResolvedAt: &end,
+		Causes: []attest.Cause{{Kind: attest.CauseDeployment, Digest: id, Confidence: confidence}}}})
+}
+
+func ai(c *Change)     { c.Origin, c.Agents = "ai", []string{"claude"} }
+func human(*Change)    {}
+func nobody(c *Change) { c.Origin = "unknown" }
+
+func TestFiguresOfASmallStory(t *testing.T) {
+	l := office()
+	first := l.ship(1, human)
+	second := l.ship(2, ai)
+	l.ship(3, ai)
+	l.ship(4, nobody)
+	l.deploy("gate", "9", "", func(d *Deployment) { d.Artifacts = []string{hexOf("9")} }) // of which nothing is known
+	l.breaks(2, attest.Sev1, attest.Confirmed)
+	l.breaks(3, attest.Sev3, attest.Possible)
+	l.breaks(7, attest.Sev2, attest.Confirmed)
+	r := l.Report(Query{})
+	var names []string
+	for _, c := range r.Cohorts {
+		names = append(names, fmt.Sprintf("%s %d/%d", c.Cohort, c.Failed, c.Deployments))
+	}
+	if diff := cmp.Diff([]string{"none 0/1", "all 1/2", "unknown 0/2"}, names); diff != "" {
+		t.Fatal(diff)
+	}
+	all := r.Cohorts[1]
+	if all.Incidents != (BySeverity{Sev1: 1}) || all.FailureRate.Value != 0.5 || !slices.Contains(all.Entries, second) || slices.Contains(all.Entries, first) {
+		t.Errorf("%+v", all)
+	}
+	if all.Restore.Known != 1 || all.Restore.Median.Duration() != 2*time.Hour {
+		t.Errorf("time to restore %+v, want two hours", all.Restore)
+	}
+	if all.Lead.Median.Duration() != time.Hour+3*time.Minute || all.Waiting.Median.Duration() != time.Minute {
+		t.Errorf("lead %s, waiting %s", all.Lead.Median.Duration(), all.Waiting.Median.Duration())
+	}
+	if len(r.Unplaced) != 1 || r.Unplaced[0].ID != "INC-7" || len(r.Uncertain) != 1 || r.Uncertain[0].ID != "INC-3" {
+		t.Errorf("unplaced %v, uncertain %v", r.Unplaced, r.Uncertain)
+	}
+	if r.Against != "all" || len(r.Ratios) != 2 || !strings.Contains(r.Ratios[0].Warning, "too few") || r.Ratios[0].Decides {
+		t.Errorf("against %s: %+v", r.Against, r.Ratios)
+	}
+	if got := l.Report(Query{Confidence: attest.Possible}).Cohorts[1].Failed; got != 2 {
+		t.Errorf("with less confidence %d failed, want 2", got)
+	}
+	if got := l.Report(Query{Severity: attest.Sev2, Confidence: attest.Possible}).Cohorts[1].Failed; got != 1 {
+		t.Errorf("of sev2 and worse %d failed, want 1", got)
+	}
+}
+
+func TestUnknownIsNeverHuman(t *testing.T) {
+	origins := func(words ...string) []Change {
+		var out []Change
+		for _, w := range words {
+			out = append(out, Change{Origin: w})
+		}
+		return out
+	}
+	for want, list := range map[string][][]string{
+		None:    {{"human"}, {"human", "human"}},
+		"all":   {{"ai"}, {"mixed"}, {"ai", "mixed"}},
+		"some":  {{"ai", "human"}, {"unknown", "mixed"}},
+		Unknown: {{"unknown"}, {"human", "unknown"}, {""}, {"robot"}, {"Human"}},
+	} {
+		for _, words := range list {
+			if got := origin(origins(words...)); got != want {
+				t.Errorf("%v: %s, want %s", words, got, want)
+			}
+		}
+	}
+}
+
+func TestEveryDimensionKnowsWhatItDoesNotKnow(t *testing.T) {
+	l := office()
+	l.deploy("gate", "9", "", func(d *Deployment) { d.Artifacts = []string{hexOf("9")} })
+	for _, by := range Dimensions() {
+		want := Unknown
+		if by == ByEnvironment {
+			want = "production"
+		}
+		if r := l.Report(Query{By: by}); len(r.Cohorts) != 1 || r.Cohorts[0].Cohort != want {
+			t.Errorf("%s: %+v", by, r.Cohorts)
+		}
+	}
+}
+
+func TestCohortsOfEveryDimension(t *testing.T) {
+	by := func(list ...string) []policy.Author {
+		var out []policy.Author
+		for _, who := range list {
+			out = append(out, policy.Author{Who: who, Level: map[string]string{"alice": "senior", "bob": "junior"}[who]})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		by   Dimension
+		edit func(*Change)
+		want []string
+	}{
+		{ByTool, human, []string{None}},
+		{ByTool, nobody, []string{Unknown}},
+		{ByTool, ai, []string{"claude"}},
+		{ByTool, func(c *Change) { c.Origin = "ai" }, []string{"unnamed tool"}},
+		{ByModel, ai, []string{"claude opus"}},
+		{ByModel, func(c *Change) { c.Origin, c.Agents = "ai", []string{"claude", "codex"} }, []string{"claude opus", "unknown model of codex"}},
+		{ByAutonomy, human, []string{None}},
+		{ByAutonomy, nobody, []string{Unknown}},
+		{ByAutonomy, ai, []string{"assisted"}},
+		{ByAutonomy, func(c *Change) { c.Origin, c.Agents, c.Authors = "ai", []string{"robot"}, by("robot") }, []string{"autonomous"}},
+		{ByAutonomy, func(c *Change) { c.Origin, c.Agents, c.Authors = "ai", []string{"robot"}, by("robot", "alice") }, []string{"assisted"}},
+		{ByAutonomy, func(c *Change) {
+			c.Origin, c.Agents, c.Authors = "ai", []string{"robot"}, by("robot", "eve@example.com")
+		}, []string{Unknown}},
+		{ByAutonomy, func(c *Change) { c.Origin, c.Agents, c.Authors = "ai", []string{"robot"}, by("robot", "bob") }, []string{"assisted"}}, // bob operates it, and wrote too
+		{ByTier, human, []string{"low"}},
+		{ByTier, func(c *Change) { c.Tier = "enormous" }, []string{Unknown}},
+		{ByDomain, func(c *Change) { c.Domains = []string{"checkout", "docs"} }, []string{"checkout", "docs"}},
+		{ByTeam, human, []string{"shop"}},
+		{ByTeam, func(c *Change) { c.Authors = by("eve@example.com") }, []string{Unknown}},
+		{BySeniority, func(c *Change) { c.Authors = by("alice", "bob") }, []string{"junior"}},
+		{BySeniority, func(c *Change) { c.Authors = by("alice") }, []string{"senior"}},
+		{BySeniority, func(c *Change) { c.Authors = by("alice", "eve@example.com") }, []string{Unknown}},
+		{ByApprovals, human, []string{"1"}},
+		{ByApprovals, func(c *Change) { c.Approved = nil }, []string{"0"}},
+		{ByAssurance, human, []string{"key"}},
+		{ByAssurance, func(c *Change) { c.Approved = nil }, []string{None}},
+		{ByRepository, human, []string{"example.com/org/app"}},
+	} {
+		l := office()
+		l.ship(1, c.edit)
+		head := l.Requests[0].Head
+		l.Authorships = append(l.Authorships, Authorship{Entry: l.next("bob", "0"), Repository: "example.com/org/app", Head: head, Agents: []attest.Agent{{Tool: "claude", Model: "opus"}}})
+		j := l.join()
+		if diff := cmp.Diff(c.want, j.cohorts(j.deployed[0], c.by)); diff != "" {
+			t.Errorf("%s: %s", c.by, diff)
+		}
+	}
+}
+
+func TestARuleIsSuggestedOnlyWhereTheNumbersSpeak(t *testing.T) {
+	tell := func(broken int) *Suggestions {
+		l := office()
+		for n := 1; n <= 80; n++ {
+			edit := human
+			if n%2 == 0 {
+				edit = ai
+			}
+			l.ship(n, edit)
+		}
+		for n := 1; n <= broken; n++ {
+			l.breaks(2*n, attest.Sev2, attest.Likely)
+		}
+		s, err := l.Suggest(Query{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if s := tell(4); len(s.Suggestions) != 0 {
+		t.Errorf("four failures suggest %+v", s.Suggestions)
+	}
+	s := tell(20)
+	if len(s.Suggestions) != 2 || s.Backtested || s.Suggestions[0].Backtest != nil {
+		t.Fatalf("%+v", s)
+	}
+	for _, one := range s.Suggestions {
+		if one.Failed != 20 || one.AgainstFailed != 0 || len(one.FailedEntries) != 20 || !strings.Contains(one.Rule, "mode: audit") {
+			t.Errorf("%+v", one)
+		}
+	}
+	if !strings.Contains(s.Suggestions[0].Rule, `when: 'change.origin == "ai"'`) || !strings.Contains(s.Suggestions[1].Rule, `when: '"claude" in change.agents'`) {
+		t.Errorf("%s\n%s", s.Suggestions[0].Rule, s.Suggestions[1].Rule)
+	}
+}
+
+func TestSignalsOfRubberStamps(t *testing.T) {
+	l := office()
+	l.ship(1, human) // approved after a minute, three paths: 20 s each
+	if s := l.Signals(Query{}); len(s.Fast) != 0 || s.Approvals != 1 {
+		t.Errorf("a minute for three paths: %+v", s)
+	}
+	l.Requests[0].Paths = 7
+	if s := l.Signals(Query{}); len(s.Fast) != 1 || s.Fast[0].After.Duration() != time.Minute {
+		t.Errorf("a minute for seven paths: %+v", s)
+	}
+	swap := func(c *Change) {
+		c.Authors, c.Approved = []policy.Author{{Who: "alice"}}, []policy.Voice{{Person: "bob", Index: 1}}
+	}
+	for n := 2; n <= 6; n++ {
+		edit := human
+		if n >= 4 {
+			edit = swap
+		}
+		l.ship(n, edit)
+	}
+	s := l.Signals(Query{})
+	if len(s.Pairs) != 1 || s.Pairs[0].A != "alice" || s.Pairs[0].B != "bob" || s.Pairs[0].ByA != 3 || s.Pairs[0].ByB != 3 || len(s.Pairs[0].Entries) != 6 {
+		t.Errorf("%+v", s.Pairs)
+	}
+	for n := 7; n <= 24; n++ {
+		l.ship(n, human)
+	}
+	if s := l.Signals(Query{}); len(s.Busy) != 1 || s.Busy[0].Person != "alice" || len(s.Busy[0].Entries) != 24 {
+		t.Errorf("%+v", s.Busy)
+	}
+}
+
+func TestInventoryNamesItsHoles(t *testing.T) {
+	l := office()
+	l.ship(1, ai)
+	l.ship(2, nobody)
+	l.deploy("gate", "9", "", func(d *Deployment) { d.Artifacts = []string{hexOf("9")} })
+	l.Activities = []Activity{{Signer: "robot", Kind: roster.Agent, Type: attest.TypeAuthorship, Count: 2, First: 1, Last: 5}}
+	inv := l.Inventory()
+	if len(inv.Tools) != 1 || inv.Tools[0].Name != "claude" || len(inv.Repositories) != 1 || len(inv.Agents) != 1 || inv.Agents[0].About != "operated by bob" {
+		t.Errorf("%+v", inv)
+	}
+	var holes []string
+	for _, h := range inv.Unknown {
+		holes = append(holes, fmt.Sprintf("%d %s", h.Count, h.What))
+	}
+	want := []string{"1 changes by AI whose model nobody names", "1 changes of which nobody says who wrote them", "1 deployments of an artifact that nobody says the source of"}
+	if diff := cmp.Diff(want, holes); diff != "" {
+		t.Error(diff)
+	}
+}
