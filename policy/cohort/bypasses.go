@@ -68,6 +68,7 @@ type Register struct {
 	Bypasses []Bypass     `json:"bypasses"`
 	Coverage []Coverage   `json:"coverage"`
 	Remarks  []Remark     `json:"remarks"` // about deployments that were attested late, or name no decision
+	Unread   int          `json:"unread"`  // entries that are no evidence, or of which there is a hash alone
 }
 
 // lateAfter is how long after a deployment its statement may come without a remark.
@@ -78,7 +79,7 @@ func (l *Log) Bypasses(q Query) *Register { return l.join().bypasses(q) }
 
 func (j *joined) bypasses(q Query) *Register {
 	q.fill()
-	r := &Register{Origin: j.log.Origin, Size: j.log.Size, Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []Remark{}}
+	r := &Register{Origin: j.log.Origin, Size: j.log.Size, Unread: j.log.unread(), Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []Remark{}}
 	for _, d := range j.deployed {
 		if !q.holds(d) {
 			continue

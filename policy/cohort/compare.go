@@ -22,7 +22,7 @@ func (r *Report) compare(q *Query, groups map[string][]*Deployed) {
 		if c := &r.Cohorts[i]; c.Cohort != r.Against {
 			ratio := compareRows(c, base, Level)
 			if n := overlap(groups[c.Cohort], groups[r.Against]); n > 0 {
-				ratio.Warning = join(ratio.Warning, fmt.Sprintf("%d deployments are in both: the comparison is between overlapping cohorts", n))
+				ratio.Warning = join(ratio.Warning, fmt.Sprintf("the cohorts overlap in %s", count(n, "deployment")))
 			}
 			r.Ratios = append(r.Ratios, ratio)
 		}
@@ -34,7 +34,7 @@ func compareRows(c, base *Row, level float64) Ratio {
 	out.Decides = out.Ratio.decides()
 	switch {
 	case c.Failed+base.Failed < fewFailures:
-		out.Warning = fmt.Sprintf("too few to tell: %d failures in both together", c.Failed+base.Failed)
+		out.Warning = fmt.Sprintf("too few to tell: %s in both together", count(c.Failed+base.Failed, "failure"))
 	case min(c.Deployments, base.Deployments) < fewDeployments:
 		out.Warning = fmt.Sprintf("too few to tell: %d and %d deployments", c.Deployments, base.Deployments)
 	case !out.Decides:
@@ -84,6 +84,14 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
+// count counts things: "1 incident", "2 incidents".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // warn says what the figures do not show.
 func (r *Report) warn(q *Query) {
 	say := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
@@ -91,16 +99,19 @@ func (r *Report) warn(q *Query) {
 		say("no deployment is attested there: nothing is known, which is not the same as nothing happened")
 	}
 	if u := r.row(Unknown); u != nil {
-		say("of %d deployments %d are unknown by %s; they are a cohort of their own, and in no other", r.Deployments, u.Deployments, q.By)
+		say("of %s %d cannot be told by %s; they are a cohort of their own", count(r.Deployments, "deployment"), u.Deployments, q.By)
+	}
+	if r.Unread > 0 {
+		say("no evidence, or shown as a hash alone, and in no figure: %d of the log's entries (countersign cohort inventory lists them)", r.Unread)
 	}
 	if n := len(r.Unplaced); n > 0 {
-		say("%d incidents name no deployment that the log holds; they are in no cohort", n)
+		say("in no cohort, because no deployment that the log holds is named as a cause: %s", count(n, "incident"))
 	}
 	if n := len(r.Uncertain); n > 0 {
-		say("%d incidents are put down to deployments with less confidence than %q, and are in no cohort", n, r.Confidence)
+		say("in no cohort, because nobody is as confident of a cause as %q: %s", r.Confidence, count(n, "incident"))
 	}
 	if n := len(r.Waiting); n > 0 {
-		say("%d statements would make less of an incident, and wait for a second person", n)
+		say("waiting for a second person: %s that would make less of an incident", count(n, "statement"))
 	}
 	if len(r.Cohorts) > 1 {
 		say("cohorts differ in more than %s: what they changed, when and for whom. A ratio is no cause", q.By)

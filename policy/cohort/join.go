@@ -199,11 +199,12 @@ func (j *joined) blame() {
 	}
 }
 
-// lastBefore is the last deployment of an artifact when an incident was detected.
+// lastBefore is the last deployment of an artifact when an incident was detected, by the
+// second: people write no milliseconds down.
 func lastBefore(list []*Deployed, at time.Time) *Deployed {
 	var last *Deployed
 	for _, d := range list {
-		if !d.DeployedAt.After(at) && (last == nil || !d.DeployedAt.Before(last.DeployedAt)) {
+		if !d.DeployedAt.Truncate(time.Second).After(at) && (last == nil || !d.DeployedAt.Before(last.DeployedAt)) {
 			last = d
 		}
 	}

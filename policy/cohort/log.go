@@ -163,3 +163,6 @@ type Refused struct {
 	Kind  string `json:"kind"`
 	Why   string `json:"why"`
 }
+
+// unread counts the entries that nothing is known of.
+func (l *Log) unread() int { return len(l.Refused) + len(l.Unseen) }

@@ -2,7 +2,6 @@ package cohort
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -50,8 +49,10 @@ type Report struct {
 	Uncertain []IncidentRef `json:"uncertain"`
 	// Waiting are statements that would make less of an incident, and have one person
 	// behind them; Ignored others that count for nothing.
-	Waiting  []Remark `json:"waiting"`
-	Ignored  []Remark `json:"ignored"`
+	Waiting []Remark `json:"waiting"`
+	Ignored []Remark `json:"ignored"`
+	// Unread is how many entries are in no figure: no evidence, or a hash alone.
+	Unread   int      `json:"unread"`
 	Warnings []string `json:"warnings"`
 }
 
@@ -141,7 +142,7 @@ func (q *Query) fails(f *Fault) bool {
 
 func (j *joined) report(q Query) *Report {
 	q.fill()
-	r := &Report{Origin: j.log.Origin, Size: j.log.Size, By: q.By, Confidence: q.Confidence, Severity: q.Severity, Level: Level, Cohorts: []Row{}, Ratios: []Ratio{},
+	r := &Report{Origin: j.log.Origin, Size: j.log.Size, By: q.By, Confidence: q.Confidence, Severity: q.Severity, Level: Level, Unread: j.log.unread(), Cohorts: []Row{}, Ratios: []Ratio{},
 		Unplaced: []IncidentRef{}, Uncertain: []IncidentRef{}, Waiting: []Remark{}, Ignored: []Remark{}, Warnings: []string{}}
 	if !q.Since.IsZero() {
 		r.Since = &q.Since
@@ -213,7 +214,7 @@ func row(name string, list []*Deployed, q *Query) Row {
 	r.FailureRate = wilson(r.Failed, r.Deployments, Level)
 	r.Restore, r.Lead, r.Waiting = restore.span(), lead.span(), waiting.span()
 	if r.Deployments < fewDeployments {
-		r.Warning = fmt.Sprintf("too few to tell: %d deployments", r.Deployments)
+		r.Warning = "too few to tell: " + count(r.Deployments, "deployment")
 	}
 	return r
 }
