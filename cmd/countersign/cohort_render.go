@@ -14,7 +14,7 @@ const fewEntries = 8
 
 func (a *app) showReport(r *cohort.Report, all bool) error {
 	a.printf("%s\n", a.bold(fmt.Sprintf("%s by %s", plural(r.Deployments, "deployment"), r.By)))
-	a.printf("%s\n\n", a.faint(fmt.Sprintf("%s, %s verified; failures are incidents of %s and worse, at least %s; intervals hold %.0f%%", printable(r.Origin, 253), entries(r.Size), r.Severity, r.Confidence, r.Level*100)))
+	a.printf("%s\n\n", a.faint(fmt.Sprintf("%s as of %s, %s verified; failures are incidents of %s and worse, at least %s; intervals hold %.0f%%", printable(r.Origin, 253), r.AsOf.Format(time.RFC3339), entries(r.Size), r.Severity, r.Confidence, r.Level*100)))
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\tDEPLOYED\tFAILED\tFAILURE RATE\tSEV1\tSEV2\tSEV3\tSEV4\tRESTORE\tLEAD\tWAITING\n", strings.ToUpper(string(r.By)))
 	for i := range r.Cohorts {
@@ -139,7 +139,7 @@ func indexList(list []uint64, limit int) string {
 }
 
 func (a *app) showBypasses(r *cohort.Register) error {
-	a.printf("%s\n", a.faint(fmt.Sprintf("%s, %s verified", printable(r.Origin, 253), entries(r.Size))))
+	a.printf("%s\n", a.faint(fmt.Sprintf("%s as of %s, %s verified", printable(r.Origin, 253), r.AsOf.Format(time.RFC3339), entries(r.Size))))
 	for _, b := range r.Bypasses {
 		a.printf("%s  #%d  %s  %s  artifact %.12s by %s, attested by %s\n    %s\n", a.red(string(b.Kind)), b.Deployment, b.DeployedAt.UTC().Format(time.RFC3339),
 			printable(b.Environment, 60), b.Artifact, printable(b.Actor, 60), printable(b.AttestedBy, 60), printable(b.Why, 300))

@@ -118,8 +118,35 @@ func (l lyingLedger) Search(ctx context.Context, r *connect.Request[countersignv
 	return l.ledger.Search(ctx, connect.NewRequest(r.Msg))
 }
 
-func (l lyingLedger) Watch(context.Context, *connect.Request[countersignv1.WatchRequest], *connect.ServerStream[countersignv1.WatchResponse]) error {
-	return connect.NewError(connect.CodeUnimplemented, nil)
+// Watch tells its lies about entry 2.
+func (l lyingLedger) Watch(ctx context.Context, r *connect.Request[countersignv1.WatchRequest], out *connect.ServerStream[countersignv1.WatchResponse]) error {
+	in, err := l.ledger.Watch(ctx, connect.NewRequest(r.Msg))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var before *countersignv1.LogEntry
+	for in.Receive() {
+		e := in.Msg().Entry
+		switch {
+		case e.Index != 2:
+		case l.lie == "skip":
+			continue
+		case l.lie == "swap": // the entry before, under this index
+			e.Leaf, e.Bundle = before.Leaf, before.Bundle
+		case l.lie == "body": // the right leaf, another's statement
+			e.Bundle = before.Bundle
+		case l.lie == "hide":
+			e.Unseen, e.Bundle = true, nil
+		case l.lie == "stop":
+			return nil
+		}
+		before = e
+		if err := out.Send(&countersignv1.WatchResponse{Entry: e}); err != nil {
+			return err
+		}
+	}
+	return in.Err()
 }
 
 type lyingVerifier struct{ *liar }

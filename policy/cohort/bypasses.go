@@ -64,6 +64,7 @@ type Coverage struct {
 type Register struct {
 	Origin   string       `json:"origin"`
 	Size     uint64       `json:"size"`
+	AsOf     time.Time    `json:"asOf"`  // when that state of the log was signed
 	Kinds    []BypassKind `json:"kinds"` // that are looked for
 	Bypasses []Bypass     `json:"bypasses"`
 	Coverage []Coverage   `json:"coverage"`
@@ -79,7 +80,7 @@ func (l *Log) Bypasses(q Query) *Register { return l.join().bypasses(q) }
 
 func (j *joined) bypasses(q Query) *Register {
 	q.fill()
-	r := &Register{Origin: j.log.Origin, Size: j.log.Size, Unread: j.log.unread(), Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []Remark{}}
+	r := &Register{Origin: j.log.Origin, Size: j.log.Size, AsOf: j.log.Time, Unread: j.log.unread(), Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []Remark{}}
 	for _, d := range j.deployed {
 		if !q.holds(d) {
 			continue

@@ -31,6 +31,7 @@ type Query struct {
 type Report struct {
 	Origin     string            `json:"origin"`
 	Size       uint64            `json:"size"` // of the log
+	AsOf       time.Time         `json:"asOf"` // when that state of it was signed
 	By         Dimension         `json:"by"`
 	Since      *time.Time        `json:"since,omitempty"`
 	Until      *time.Time        `json:"until,omitempty"`
@@ -142,7 +143,7 @@ func (q *Query) fails(f *Fault) bool {
 
 func (j *joined) report(q Query) *Report {
 	q.fill()
-	r := &Report{Origin: j.log.Origin, Size: j.log.Size, By: q.By, Confidence: q.Confidence, Severity: q.Severity, Level: Level, Unread: j.log.unread(), Cohorts: []Row{}, Ratios: []Ratio{},
+	r := &Report{Origin: j.log.Origin, Size: j.log.Size, AsOf: j.log.Time, By: q.By, Confidence: q.Confidence, Severity: q.Severity, Level: Level, Unread: j.log.unread(), Cohorts: []Row{}, Ratios: []Ratio{},
 		Unplaced: []IncidentRef{}, Uncertain: []IncidentRef{}, Waiting: []Remark{}, Ignored: []Remark{}, Warnings: []string{}}
 	if !q.Since.IsZero() {
 		r.Since = &q.Since
