@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,7 +36,9 @@ flags add to it: a severity that the webhook does not know, domains, causes.
 A later statement names with --supersedes the payload digest of the one that it takes the
 place of. One that makes less of the incident (a lower severity, a domain or cause that is
 gone, less confidence, a shorter time) counts only once a second person has signed the
-same statement: --second INDEX signs what the entry says, after showing it.`,
+same statement: --second INDEX signs what the entry says, after showing it. With
+"--supersedes latest" a webhook takes the place of what is in force, and keeps the domains,
+causes and the worse severity that people have added since.`,
 		Example: `  countersign attest incident --file incident.yaml --key alice.pem
   countersign attest incident --pagerduty webhook.json --domain checkout --key pager.pem
   countersign attest incident --file incident.yaml --severity sev3 --supersedes DIGEST --key alice.pem
@@ -54,7 +55,7 @@ same statement: --second INDEX signs what the entry says, after showing it.`,
 	fl.StringVar(&f.severity, "severity", "", "sev1, sev2, sev3 or sev4, instead of what the file says")
 	fl.StringArrayVar(&f.domains, "domain", nil, "domain that was hit, besides those of the file (can be repeated)")
 	fl.StringArrayVar(&f.causes, "cause", nil, "deployment:DIGEST=CONFIDENCE or release:DIGEST=CONFIDENCE, besides those of the file; confirmed, likely or possible (can be repeated)")
-	fl.StringVar(&f.supersedes, "supersedes", "", "payload digest of the statement that this one takes the place of")
+	fl.StringVar(&f.supersedes, "supersedes", "", "payload digest of the statement that this one takes the place of, or \"latest\": of the one in force, if there is one")
 	fl.BoolVar(&f.yes, "yes", false, "with --second: sign without asking")
 	c.MarkFlagsMutuallyExclusive("file", "pagerduty", "opsgenie", "second")
 	c.MarkFlagsOneRequired("file", "pagerduty", "opsgenie", "second")
@@ -75,6 +76,18 @@ func (a *app) attestIncident(ctx context.Context, f *incidentFlags) error {
 	}
 	if i.ReportedAt.IsZero() {
 		i.ReportedAt = attest.At(a.now())
+	}
+	if i.Supersedes == latest {
+		now, err := a.latestIncident(ctx, i.ID)
+		if err != nil {
+			return err
+		}
+		if i.Supersedes = ""; now != nil {
+			i.Supersedes = now.Digest
+			if f.file == "" {
+				carryOver(i, now, f.severity == "")
+			}
+		}
 	}
 	return a.logStatement(ctx, i.Statement(), fmt.Sprintf("incident %s, %s", printable(i.ID, 80), i.Severity), f.signing)
 }
@@ -130,59 +143,4 @@ func parseCause(s string) (attest.Cause, error) {
 		return attest.Cause{}, wrong("--cause %.120q: is not KIND:DIGEST=CONFIDENCE, such as deployment:9f86…=likely", s)
 	}
 	return attest.Cause{Kind: attest.CauseKind(kind), Digest: digest, Confidence: attest.Confidence(confidence)}, nil
-}
-
-// secondIncident signs the very payload of an entry, as the second person who stands
-// behind it.
-func (a *app) secondIncident(ctx context.Context, f *incidentFlags) error {
-	index, err := strconv.ParseUint(f.second, 10, 63)
-	if err != nil {
-		return wrong("--second %q is no index; entries are numbered from 0", f.second)
-	}
-	if f.severity != "" || f.supersedes != "" || len(f.domains)+len(f.causes) > 0 {
-		return wrong("--second signs exactly what the entry says; nothing can be added to it")
-	}
-	l, err := a.connect()
-	if err != nil {
-		return err
-	}
-	e, err := a.entry(ctx, l, index)
-	if err != nil {
-		return err
-	}
-	if e.Unseen {
-		return refused("entry %d: the log has no statement of it", index)
-	}
-	b, st, err := statement(e)
-	if err != nil {
-		return err
-	}
-	i, ok := st.Predicate.(*attest.Incident)
-	if !ok {
-		return wrong("entry %d is a %s, and no incident", index, shortType(st.Predicate.Type()))
-	}
-	a.notef("%s\n", b.Payload)
-	what := fmt.Sprintf("incident %s, %s", printable(i.ID, 80), i.Severity)
-	if !f.yes {
-		yes, err := a.ask("Sign this too, as a second person: " + what + "?")
-		if err != nil {
-			return err
-		}
-		if !yes {
-			return refused("not signed")
-		}
-	}
-	if f.print {
-		a.printf("%s\n", b.Payload)
-		return nil
-	}
-	key, err := a.key(f.key)
-	if err != nil {
-		return err
-	}
-	signed, err := attest.SignPayload(b.Payload, key)
-	if err != nil {
-		return err
-	}
-	return a.logBundle(ctx, signed, what, f.signing)
 }

@@ -232,7 +232,10 @@ func (a *app) showSignals(s *cohort.Signals) error {
 	for _, x := range s.Pairs {
 		a.printf("pair   %s approved %d of %s's %d, and was approved by them in %d of %d: %s\n", printable(x.A, 60), x.ByA, printable(x.B, 60), x.OfB, x.ByB, x.OfA, indexList(x.Entries, fewEntries))
 	}
-	if len(s.Fast)+len(s.Busy)+len(s.Pairs) == 0 {
+	for _, x := range s.Unattended {
+		a.printf("alone  %s, %s, was over without a person who signed anything: %s\n", printable(x.ID, 60), x.Severity, indexList(x.Entries, fewEntries))
+	}
+	if len(s.Fast)+len(s.Busy)+len(s.Pairs)+len(s.Unattended) == 0 {
 		a.printf("no signal\n")
 	}
 	a.printf("%s\n", a.faint("Each has innocent explanations: a reason to ask, and no proof."))

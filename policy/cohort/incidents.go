@@ -16,6 +16,7 @@ type Incident struct {
 	Severity attest.Severity
 	Said     *attest.Incident // the statement in force: times, domains, causes
 	InForce  uint64           // its index; the first, where two people signed it
+	Digest   string           // of its payload, hex: what the next statement supersedes
 	First    *Entry           // of the first statement about the id
 	Counted  []uint64         // the statements that made it what it is, in log order
 	// Waiting are statements that make less of it, and have only one person behind them.
@@ -116,7 +117,7 @@ func (h *history) ignore(s *Said, why string) {
 }
 
 func (h *history) close() {
-	h.out.Said, h.out.InForce = h.cur.Incident, h.cur.Index
+	h.out.Said, h.out.InForce, h.out.Digest = h.cur.Incident, h.cur.Index, h.cur.Digest
 	for _, s := range h.pending {
 		if s.Incident.Supersedes != h.cur.Digest {
 			h.ignore(s, "made less of it, and was overtaken before a second person signed")

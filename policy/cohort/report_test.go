@@ -247,6 +247,27 @@ func TestSignalsOfRubberStamps(t *testing.T) {
 	}
 }
 
+func TestIncidentsThatEndWithoutAPersonAreShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		who  string
+		edit func(*attest.Incident)
+		want int
+	}{
+		"an agent ends it":          {"pager", func(i *attest.Incident) { i.ResolvedBy = "robot" }, 1},
+		"nobody says who":           {"pager", nil, 1},
+		"a person ends it":          {"pager", func(i *attest.Incident) { i.ResolvedBy = "alice" }, 0},
+		"a person reports it":       {"alice", func(i *attest.Incident) { i.ResolvedBy = "robot" }, 0},
+		"it is not over":            {"pager", func(i *attest.Incident) { i.ResolvedAt = nil }, 0},
+		"a stranger's name is used": {"pager", func(i *attest.Incident) { i.ResolvedBy = "eve" }, 1},
+	} {
+		l := office()
+		l.say(c.who, "a", c.edit)
+		if s := l.Signals(Query{}); len(s.Unattended) != c.want {
+			t.Errorf("%s: %+v", name, s.Unattended)
+		}
+	}
+}
+
 func TestInventoryNamesItsHoles(t *testing.T) {
 	l := office()
 	l.ship(1, ai)

@@ -23,6 +23,9 @@ type Signals struct {
 	Fast  []FastApproval `json:"fast"`
 	Busy  []BusyDay      `json:"busy"`
 	Pairs []Pair         `json:"pairs"`
+	// Unattended are incidents that are over, not by a person, and about which no person
+	// has signed anything.
+	Unattended []IncidentRef `json:"unattended"`
 	// Approvals and Changes are how many were looked at; Untimed approvals are of heads
 	// that no change statement before them asks about.
 	Approvals int `json:"approvals"`
@@ -64,7 +67,7 @@ type Pair struct {
 // decisions know.
 func (l *Log) Signals(q Query) *Signals {
 	j := l.join()
-	s := &Signals{Fast: []FastApproval{}, Busy: []BusyDay{}, Pairs: []Pair{}}
+	s := &Signals{Fast: []FastApproval{}, Busy: []BusyDay{}, Pairs: []Pair{}, Unattended: []IncidentRef{}}
 	days := make(map[[2]string][]uint64)
 	for i := range l.Approvals {
 		a := &l.Approvals[i]
@@ -91,7 +94,24 @@ func (l *Log) Signals(q Query) *Signals {
 	}
 	slices.SortFunc(s.Busy, func(a, b BusyDay) int { return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Person, b.Person)) })
 	j.pairs(s, &q)
+	j.unattended(s, &q)
 	return s
+}
+
+// unattended finds the incidents that ended without a person.
+func (j *joined) unattended(s *Signals, q *Query) {
+	people := make(map[string]bool) // incidents about which one has signed
+	for i := range j.log.Said {
+		if e := &j.log.Said[i]; e.Kind == roster.Person {
+			people[e.Incident.ID] = true
+		}
+	}
+	for _, inc := range j.incidents {
+		by := j.principals[inc.Said.ResolvedBy]
+		if inc.Said.ResolvedAt != nil && !people[inc.ID] && (by == nil || by.Kind != roster.Person) && q.within(inc.First.Time) {
+			s.Unattended = append(s.Unattended, refOf(inc))
+		}
+	}
 }
 
 // pairs counts who approves whose changes, each change once.
