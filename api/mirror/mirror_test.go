@@ -62,7 +62,6 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t}
-	w.clock.Set(scenario.Start.AddDate(0, 0, 1))
 	for i := uint64(0); ; i++ {
 		sealed, err := told.Log.Entry(t.Context(), i)
 		if err != nil {
@@ -74,6 +73,7 @@ func newWorld(t *testing.T) *world {
 		}
 		w.entries = append(w.entries, e)
 	}
+	w.clock.Set(told.Log.Clock.Add(time.Minute))
 	born := scenario.Start.Add(-time.Hour)
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -163,29 +163,33 @@ func (w *world) other(nonce string) ledger.Entry {
 }
 
 // copier begins a copy of a source in a store on disk, or goes on with the one there.
-func (w *world) copier(dir string, source Source) (*Copier, *badgerstore.Store) {
-	w.t.Helper()
+func (w *world) copier(t *testing.T, source Source, at ...string) (*Copier, *badgerstore.Store) {
+	t.Helper()
+	dir := strings.Join(at, "")
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	opts := badgerstore.Options{Dir: dir, Verifier: w.trust.Log}
 	if _, err := os.Stat(filepath.Join(dir, "journal")); err != nil {
-		first, err := source.First(w.t.Context())
+		first, err := source.First(t.Context())
 		if err != nil {
-			w.t.Fatal(err)
+			t.Fatal(err)
 		}
 		if err := CheckHead(w.trust, first); err != nil {
-			w.t.Fatal(err)
+			t.Fatal(err)
 		}
 		if err := badgerstore.Create(opts, first); err != nil {
-			w.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
-	store, err := badgerstore.Open(w.t.Context(), opts)
+	store, err := badgerstore.Open(t.Context(), opts)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	w.t.Cleanup(func() { store.Close() })
-	m, err := ledger.NewMirror(w.t.Context(), ledger.MirrorConfig{Store: store, Verifier: w.trust.Log})
+	t.Cleanup(func() { store.Close() })
+	m, err := ledger.NewMirror(t.Context(), ledger.MirrorConfig{Store: store, Verifier: w.trust.Log})
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return &Copier{Source: source, Trust: w.trust, Mirror: m}, store
 }
@@ -260,8 +264,8 @@ func TestCopyIsTheLog(t *testing.T) {
 	p.add(0, 1)
 	p.add(2, 3, 4)
 	remote := p.serve()
-	dir := w.t.TempDir()
-	c, store := w.copier(dir, remote)
+	dir := t.TempDir()
+	c, store := w.copier(t, remote, dir)
 	w.catchUp(c)
 	same(t, p.Ledger, c.Mirror.Ledger())
 	p.add(5)
@@ -273,14 +277,14 @@ func TestCopyIsTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.add(8)
-	c, store = w.copier(dir, remote)
+	c, store = w.copier(t, remote, dir)
 	w.catchUp(c)
 	same(t, p.Ledger, c.Mirror.Ledger())
 	if n := len(c.Mirror.Ledger().Negative()); n != 2 {
 		t.Errorf("the story has %d links of negative evidence", n)
 	}
 
-	second, secondStore := w.copier(w.t.TempDir(), Local{c.Mirror.Ledger()})
+	second, secondStore := w.copier(t, Local{c.Mirror.Ledger()})
 	w.catchUp(second)
 	same(t, p.Ledger, second.Mirror.Ledger())
 	for _, s := range []*badgerstore.Store{store, secondStore} {
@@ -305,7 +309,7 @@ func TestRestoredLogGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.Head()
-	c, store := w.copier(w.t.TempDir(), Local{p.Ledger})
+	c, store := w.copier(t, Local{p.Ledger})
 	w.catchUp(c)
 	l, err := ledger.New(t.Context(), ledger.Config{Store: store, Signer: w.signer, Stamper: w.stamps, Now: w.clock.Now})
 	if err != nil {
@@ -339,7 +343,7 @@ func TestMirrorTakesNoEntries(t *testing.T) {
 	w := newWorld(t)
 	p := w.primary()
 	p.add(0, 1)
-	c, _ := w.copier(w.t.TempDir(), Local{p.Ledger})
+	c, _ := w.copier(t, Local{p.Ledger})
 	w.catchUp(c)
 	l := c.Mirror.Ledger()
 	if _, err := l.Append(t.Context(), []ledger.Entry{w.entries[2]}); !errors.Is(err, ledger.ErrReadOnly) {
@@ -469,7 +473,7 @@ func TestRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			lie := c.lie
 			lie.Source = Local{p.Ledger}
-			copier, _ := w.copier(w.t.TempDir(), &lie)
+			copier, _ := w.copier(t, &lie)
 			_, err := copier.CatchUp(t.Context())
 			var refused *RefusedError
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), c.says) {
@@ -543,7 +547,7 @@ func TestContradictions(t *testing.T) {
 		{"a longer log whose proof is spoilt", &liar{Source: Local{grown.Ledger}, proof: func(p []tlog.Hash) []tlog.Hash { return p[1:] }}, "forked-4-5", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			copier, _ := w.copier(w.t.TempDir(), Local{p.Ledger})
+			copier, _ := w.copier(t, Local{p.Ledger})
 			w.catchUp(copier)
 			copier.Source = c.source
 			_, err := copier.CatchUp(t.Context())
@@ -558,7 +562,7 @@ func TestContradictions(t *testing.T) {
 				t.Fatalf("set back: %v; %v", SetBack(err), err)
 			}
 			same(t, p.Ledger, copier.Mirror.Ledger())
-			dir := w.t.TempDir()
+			dir := t.TempDir()
 			path, err := contradiction.Keep(dir)
 			if err != nil || filepath.Base(path) != c.folder {
 				t.Fatalf("kept in %s: %v", path, err)
@@ -597,7 +601,7 @@ func TestForkWithinAnAnswer(t *testing.T) {
 			b.Checkpoint, b.Note, b.Token, b.Time = h.Checkpoint, h.Note, h.Token, h.Time
 		}
 	}}
-	copier, _ := w.copier(w.t.TempDir(), lie)
+	copier, _ := w.copier(t, lie)
 	_, err := copier.CatchUp(t.Context())
 	var contradiction *ContradictionError
 	if !errors.As(err, &contradiction) || SetBack(err) {
@@ -616,7 +620,7 @@ func TestFollower(t *testing.T) {
 	behind := p.again()
 	gate := make(chan Source, 1)
 	source := &switched{Source: Local{p.Ledger}, next: gate}
-	c, _ := w.copier(w.t.TempDir(), source)
+	c, _ := w.copier(t, source)
 	f := &Follower{Copier: *c, Every: time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(t.Context()) }()

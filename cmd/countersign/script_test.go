@@ -83,12 +83,13 @@ func TestScripts(t *testing.T) {
 			} {
 				env.Setenv(k, v)
 			}
-			env.Values[serverKey] = &server{}
+			env.Values[serverKey], env.Values[mirrorKey] = &server{}, &server{}
 			env.Values[witnessesKey] = map[string]*watcher{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "saved": cmdSaved, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar, "witness": cmdWitness,
+			"mirror": cmdMirror, "reaches": cmdReaches,
 		},
 	})
 }
@@ -98,7 +99,10 @@ type contextKey string
 const serverKey contextKey = "server"
 
 // server is the ledger of one script.
-type server struct{ cmd *exec.Cmd }
+type server struct {
+	cmd  *exec.Cmd
+	addr string // of the last start
+}
 
 // cmdEnds runs a command that must exit with a code: ends CODE COMMAND….
 func cmdEnds(ts *testscript.TestScript, neg bool, args []string) {
@@ -125,19 +129,22 @@ func cmdLedger(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value(serverKey).(*server)
 	switch args[0] {
 	case "start":
-		s.start(ts, args[1:])
+		addr, err := freeAddress()
+		ts.Check(err)
+		s.start(ts, addr, args[1:])
+	case "again": // at the same address
+		s.start(ts, s.addr, args[1:])
 	case "stop":
 		s.stop(syscall.SIGTERM)
 	case "kill":
 		s.stop(syscall.SIGKILL)
 	default:
-		ts.Fatalf("usage: ledger start|stop|kill")
+		ts.Fatalf("usage: ledger start|again|stop|kill")
 	}
 }
 
-func (s *server) start(ts *testscript.TestScript, flags []string) {
-	addr, err := freeAddress()
-	ts.Check(err)
+func (s *server) start(ts *testscript.TestScript, addr string, flags []string) {
+	s.addr = addr
 	bin, err := serverBinary()
 	ts.Check(err)
 	s.cmd = exec.Command(filepath.Join(bin, "countersignd"), append([]string{"serve", "--data", "data", "--listen", addr}, flags...)...)
