@@ -173,6 +173,7 @@ func TestSignersThatAreRefused(t *testing.T) {
 		Core: []byte(`{}`), Annex: []byte(`{}`),
 	}
 	risk := &attest.Risk{Repository: repository, Change: attest.ChangeRef{ID: "7"}, Tier: "low", Classifier: attest.Classifier{ID: "c"}, AssessedAt: w.now()}
+	incident := &attest.Incident{ID: "INC-7", Severity: attest.Sev1, StartedAt: w.now(), DetectedAt: w.now(), ReportedAt: w.now()}
 	cases := []struct {
 		name  string
 		who   string
@@ -196,6 +197,11 @@ func TestSignersThatAreRefused(t *testing.T) {
 		{"CI decides", "ci", decision, h.subject(merged), verify.UntrustedKey},
 		{"an owner decides", "olga", decision, h.subject(merged), verify.UntrustedKey},
 		{"a person sees risk", "bob", risk, h.subject(head), ""},
+		{"a person reports an incident", "bob", incident, attest.IncidentSubject("INC-7"), ""},
+		{"a second person reports the same", "alice", incident, attest.IncidentSubject("INC-7"), ""},
+		{"a pager reports an incident", "pager", incident, attest.IncidentSubject("INC-7"), ""},
+		{"an agent reports an incident", "robot", incident, attest.IncidentSubject("INC-7"), verify.WrongScope},
+		{"CI reports an incident", "ci", incident, attest.IncidentSubject("INC-7"), verify.WrongScope},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -242,6 +248,16 @@ func TestClaimedTimesDoNotLieAhead(t *testing.T) {
 		a.ApprovedAt = attest.At(start.Add(c.ahead))
 		e, r := w.open(w.say("bob", a, h.subject(head)))
 		if c.ok {
+			wantEvidence(t, e, r)
+		} else {
+			wantRefusal(t, r, "time", verify.TimeUntrusted)
+		}
+		end := a.ApprovedAt
+		i := &attest.Incident{ID: "INC-7", Severity: attest.Sev1, StartedAt: attest.At(epoch.Add(-10_000 * time.Hour)), DetectedAt: w.now(), ResolvedAt: &end, ReportedAt: w.now()}
+		if i.DetectedAt.After(end.Time) {
+			i.DetectedAt = end
+		}
+		if e, r := w.open(w.say("bob", i, attest.IncidentSubject("INC-7"))); c.ok {
 			wantEvidence(t, e, r)
 		} else {
 			wantRefusal(t, r, "time", verify.TimeUntrusted)

@@ -110,6 +110,7 @@ func (w *world) parseRoster() *roster.Roster {
 	entry("robot", "    operator: alice\n")
 	b.WriteString("services:\n")
 	entry("ci", "    may: [change, admission, risk, authorship]\n")
+	entry("pager", "    may: [incident]\n")
 	entry("builder", "    may: [release, slsa-provenance]\n")
 	r, err := roster.Parse("people.yaml", []byte(b.String()), roster.Terms{
 		Levels: []string{"junior", "senior"}, Types: attest.ShortTypes, Reserved: []string{attest.TypeDecision, attest.TypeVSA},
