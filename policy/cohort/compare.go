@@ -101,6 +101,9 @@ func (r *Report) warn(q *Query) {
 	if u := r.row(Unknown); u != nil {
 		say("of %s %d cannot be told by %s; they are a cohort of their own", count(r.Deployments, "deployment"), u.Deployments, q.By)
 	}
+	if r.Repeated > 0 {
+		say("%s only repeat that an artifact is where it was, and count once", count(r.Repeated, "statement"))
+	}
 	if r.Unread > 0 {
 		say("no evidence, or shown as a hash alone, and in no figure: %d of the log's entries (countersign cohort inventory lists them)", r.Unread)
 	}

@@ -20,6 +20,8 @@ type Deployed struct {
 	Lead    *time.Duration // from the first commit to the deployment; nil where some change proves none
 	Waiting *time.Duration // the longest from request to the last approval that counted; nil without one
 	Caused  []*Fault
+	// Same is the deployment that this statement repeats; nil for one of its own.
+	Same *Deployed
 }
 
 // A Fault is an incident that is put down to a deployment.
@@ -59,8 +61,48 @@ func (l *Log) join() *joined {
 	for i := range l.Deployments {
 		j.deployed = append(j.deployed, j.describe(&l.Deployments[i]))
 	}
+	j.repeat()
 	j.blame()
 	return j
+}
+
+// repeat finds statements that say again, or in somebody else's words, that an artifact
+// went where nothing else has gone since. They are one deployment: else whoever attests
+// twice, or two who attest the same, would halve a failure rate.
+func (j *joined) repeat() {
+	type spot struct{ environment, target, repository string }
+	last := make(map[spot]*Deployed)
+	payloads := make(map[string]*Deployed)
+	for _, d := range j.deployed {
+		at := spot{d.Environment, d.Target, d.Repository}
+		if first := payloads[d.Digest]; first != nil { // the same payload is the same statement, whenever it comes
+			d.Same = first
+			continue
+		}
+		if first := last[at]; first != nil && slices.Equal(first.Artifacts, d.Artifacts) {
+			d.Same = first
+		} else {
+			last[at] = d
+		}
+		payloads[d.Digest] = d
+		if d.Same != nil {
+			payloads[d.Digest] = d.Same
+		}
+	}
+}
+
+// once are the deployments of a query, each once.
+func (j *joined) once(q *Query) (list []*Deployed, repeated int) {
+	for _, d := range j.deployed {
+		switch {
+		case !q.holds(d):
+		case d.Same != nil:
+			repeated++
+		default:
+			list = append(list, d)
+		}
+	}
+	return list, repeated
 }
 
 func (j *joined) index() {
@@ -174,9 +216,11 @@ func (j *joined) blame() {
 	byDigest := make(map[string]*Deployed, len(j.deployed))
 	byArtifact := make(map[string][]*Deployed)
 	for _, d := range j.deployed {
-		if byDigest[d.Digest] == nil {
-			byDigest[d.Digest] = d
+		if d.Same != nil {
+			byDigest[d.Digest] = d.Same
+			continue
 		}
+		byDigest[d.Digest] = d
 		for _, a := range d.Artifacts {
 			byArtifact[a] = append(byArtifact[a], d)
 		}

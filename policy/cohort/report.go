@@ -40,6 +40,7 @@ type Report struct {
 	Level      float64           `json:"level"` // of the intervals
 
 	Deployments int     `json:"deployments"`
+	Repeated    int     `json:"repeated"` // statements that only repeat one of them
 	Cohorts     []Row   `json:"cohorts"`
 	Against     string  `json:"against,omitempty"`
 	Ratios      []Ratio `json:"ratios"`
@@ -152,11 +153,9 @@ func (j *joined) report(q Query) *Report {
 		r.Until = &q.Until
 	}
 	groups := make(map[string][]*Deployed)
-	for _, d := range j.deployed {
-		if !q.holds(d) {
-			continue
-		}
-		r.Deployments++
+	held, repeated := j.once(&q)
+	r.Deployments, r.Repeated = len(held), repeated
+	for _, d := range held {
 		for _, c := range j.cohorts(d, q.By) {
 			groups[c] = append(groups[c], d)
 		}
@@ -169,7 +168,7 @@ func (j *joined) report(q Query) *Report {
 		return cmp.Or(cmp.Compare(order(a.Cohort), order(b.Cohort)), cmp.Compare(a.Cohort, b.Cohort))
 	})
 	r.compare(&q, groups)
-	j.leftOver(r, &q)
+	j.leftOver(r, held, &q)
 	r.warn(&q)
 	return r
 }
@@ -230,17 +229,14 @@ func restored(i *Incident) *time.Duration {
 }
 
 // leftOver lists the incidents that are in no cohort.
-func (j *joined) leftOver(r *Report, q *Query) {
+func (j *joined) leftOver(r *Report, held []*Deployed, q *Query) {
 	for _, inc := range j.unplaced {
 		if q.within(inc.First.Time) {
 			r.Unplaced = append(r.Unplaced, refOf(inc))
 		}
 	}
 	sure, unsure := make(map[*Incident]bool), []*Incident{}
-	for _, d := range j.deployed {
-		if !q.holds(d) {
-			continue
-		}
+	for _, d := range held {
 		for _, f := range d.Caused {
 			if f.Confidence.AtLeast(q.Confidence) {
 				sure[f.Incident] = true

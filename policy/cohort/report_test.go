@@ -90,6 +90,47 @@ func TestFiguresOfASmallStory(t *testing.T) {
 	}
 }
 
+func TestSayingItTwiceIsOneDeployment(t *testing.T) {
+	again := func(edit func(*Deployment)) func(*Log) {
+		return func(l *Log) {
+			l.deploy("ci", "7", "", func(d *Deployment) {
+				d.Artifacts = l.Deployments[0].Artifacts
+				if edit != nil {
+					edit(d)
+				}
+			})
+		}
+	}
+	for name, c := range map[string]struct {
+		tell func(*Log)
+		want int
+	}{
+		"the same payload, signed again": {func(l *Log) {
+			l.deploy("gate", "7", "", func(d *Deployment) { *d = l.Deployments[0]; d.Index = l.Size - 1 })
+		}, 1},
+		"somebody else says it, too":        {again(nil), 1},
+		"to another place":                  {again(func(d *Deployment) { d.Target = "eu-1" }), 2},
+		"to another environment":            {again(func(d *Deployment) { d.Environment = "staging" }), 2},
+		"another artifact":                  {again(func(d *Deployment) { d.Artifacts = []string{hexOf("8")} }), 2},
+		"back again after another release":  {func(l *Log) { l.ship(2, human); again(nil)(l) }, 3},
+		"an incident that names the second": {func(l *Log) { again(nil)(l) }, 1},
+	} {
+		l := office()
+		l.ship(1, human)
+		c.tell(l)
+		l.Said = append(l.Said, Said{l.next("pager", "0"), &attest.Incident{ID: "INC-1", Severity: attest.Sev1,
+			Causes: []attest.Cause{{Kind: attest.CauseDeployment, Digest: l.Deployments[len(l.Deployments)-1].Digest, Confidence: attest.Likely}}}})
+		r := l.Report(Query{By: ByEnvironment})
+		failed := 0
+		for _, row := range r.Cohorts {
+			failed += row.Failed
+		}
+		if r.Deployments != c.want || r.Deployments+r.Repeated != len(l.Deployments) || failed != 1 {
+			t.Errorf("%s: %d deployments, want %d; %d repeat, %d failed", name, r.Deployments, c.want, r.Repeated, failed)
+		}
+	}
+}
+
 func TestUnknownIsNeverHuman(t *testing.T) {
 	origins := func(words ...string) []Change {
 		var out []Change
@@ -245,6 +286,50 @@ func TestSignalsOfRubberStamps(t *testing.T) {
 	if s := l.Signals(Query{}); len(s.Busy) != 1 || s.Busy[0].Person != "alice" || len(s.Busy[0].Entries) != 24 {
 		t.Errorf("%+v", s.Busy)
 	}
+}
+
+// hostile are names that try to leave their place in a rule.
+var hostile = []string{"claude", `x" || true || "`, `it's`, "a: b # c", "- {}", "\\", "\u00e9\u202e", strings.Repeat("n", 900)}
+
+func TestASuggestedRuleLoadsAndIsOneRule(t *testing.T) {
+	for _, name := range hostile {
+		for _, by := range suggestible {
+			word := name
+			if by == ByTier || by == BySeniority { // words of the policy itself
+				word = map[Dimension]string{ByTier: "high", BySeniority: "senior"}[by]
+			}
+			if by == ByOrigin {
+				word = "all"
+			}
+			_, rule := propose(by, word, []string{"junior", "senior"})
+			set := "name: office\nversion: 1\nlevels: [junior, senior]\ntiers: [low, high]\nenvironments:\n  - {name: production, approvals: beforeRelease, gates: []}\nvalidFor: 15m\nrules:\n" +
+				"  - id: reviewed\n    title: Reviewed\n    require:\n      approvals: [{count: 1}]\n    remedy: Ask.\n  " + strings.ReplaceAll(strings.TrimRight(rule, "\n"), "\n", "\n  ") + "\n"
+			s, err := policy.ParseSet(attest.PolicyFiles{Policy: set, People: people(t), Domains: "domains:\n  - {name: code, tier: high, paths: [\"*.go\"], reason: it runs}\n"})
+			if err != nil {
+				t.Errorf("%s %q: %v\n%s", by, word, err, rule)
+				continue
+			}
+			if len(s.Rules) != 2 || s.Rules[1].Mode != policy.Audit || s.Rules[1].Forbid {
+				t.Errorf("%s %q: %+v", by, word, s.Rules)
+			}
+		}
+	}
+}
+
+// people is the smallest people.yaml that a policy set takes.
+func people(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("owners: [olga, oscar]\npeople:\n")
+	for _, id := range []string{"olga", "oscar"} {
+		k, err := attest.GenerateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pem := strings.ReplaceAll(strings.TrimSpace(string(k.Public().PEM())), "\n", "\n          ")
+		fmt.Fprintf(&b, "  - id: %s\n    from: 2026-01-01T00:00:00Z\n    level: senior\n    emails: [%s@example.com]\n    keys:\n      - name: key\n        from: 2026-01-01T00:00:00Z\n        publicKey: |\n          %s\n", id, id, pem)
+	}
+	return b.String()
 }
 
 func TestIncidentsThatEndWithoutAPersonAreShown(t *testing.T) {

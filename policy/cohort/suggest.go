@@ -114,14 +114,10 @@ func (l *Log) Suggest(q Query, backtest Backtester) (*Suggestions, error) {
 // split parts the deployments for every cohort into those in it and those that are known
 // not to be. Unknown ones are on neither side.
 func (j *joined) split(by Dimension, q *Query) map[string][2][]*Deployed {
-	var held []*Deployed
+	held, _ := j.once(q)
 	groups := make(map[string]map[*Deployed]bool)
 	unknown := make(map[*Deployed]bool)
-	for _, d := range j.deployed {
-		if !q.holds(d) {
-			continue
-		}
-		held = append(held, d)
+	for _, d := range held {
 		for _, c := range j.cohorts(d, by) {
 			if c == Unknown {
 				unknown[d] = true
