@@ -46,7 +46,7 @@ func (o *opening) need(slots int) string {
 func (j *judge) candidates(st *study, voices []voice) []*roster.Principal {
 	var out []*roster.Principal
 	for _, p := range j.in.Set.Roster.Principals() {
-		if p.Kind == roster.Person && j.canSign(p) && !st.holds(p.ID) &&
+		if p.Kind == roster.Person && j.canSign(p) && !st.holds(p.ID) && j.unenrolled(p.ID, st.merge) == "" &&
 			!slices.ContainsFunc(voices, func(v voice) bool { return v.by.ID == p.ID }) {
 			out = append(out, p)
 		}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -39,8 +40,10 @@ func (s *Set) parseRules(v strictyaml.Node) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(s.Rules, func(r Rule) bool { return r.Mode == Enforce && r.When == nil && len(r.Require.Slots) > 0 }) {
-		return v.Errorf("at least one enforced rule without `when` must require approvals, or something could pass unseen")
+	if !slices.ContainsFunc(s.Rules, func(r Rule) bool {
+		return r.Mode == Enforce && r.When == nil && r.EffectiveFrom.IsZero() && len(r.Require.Slots) > 0
+	}) {
+		return v.Errorf("at least one enforced rule without `when` and `effectiveFrom` must require approvals, or something could pass unseen")
 	}
 	return nil
 }
@@ -48,7 +51,7 @@ func (s *Set) parseRules(v strictyaml.Node) error {
 func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 	r := Rule{Mode: Enforce}
 	requires := false
-	err := v.Fields([]string{"id", "title", "when", "require", "forbid", "mode", "remedy"}, func(key string, f strictyaml.Node) (err error) {
+	err := v.Fields([]string{"id", "title", "when", "require", "forbid", "mode", "remedy", "effectiveFrom", "controls"}, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "id":
 			r.ID, err = f.Text()
@@ -72,6 +75,10 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 			r.Mode = Mode(mode)
 		case "remedy":
 			r.Remedy, err = f.Text()
+		case "effectiveFrom":
+			r.EffectiveFrom, err = f.Time()
+		case "controls":
+			r.Controls, err = controls(f)
 		}
 		return err
 	})
@@ -84,6 +91,22 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 		return r, v.Errorf("rule %q must either require something or `forbid: true`", r.ID)
 	}
 	return r, nil
+}
+
+// controls reads references such as SOC2:CC8.1: a framework, a colon, and its own name
+// for the control.
+func controls(v strictyaml.Node) ([]string, error) {
+	list, err := v.Texts()
+	for _, c := range list {
+		framework, name, ok := strings.Cut(c, ":")
+		if !ok || framework == "" || name == "" || len(c) > 100 || strings.ContainsFunc(c, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, v.Errorf("%.120q is no control such as SOC2:CC8.1", c)
+		}
+	}
+	if err == nil && (len(list) == 0 || len(list) > 20) {
+		err = v.Errorf("names %d controls; 1 to 20 are allowed", len(list))
+	}
+	return list, err
 }
 
 func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {

@@ -24,7 +24,8 @@ type item struct {
 	statement *attest.Statement // subject
 	principal *roster.Principal // signer; nil for the trusted service
 	validity  []roster.Validity // signer: of the principal and of the key
-	time      time.Time         // time
+	time      time.Time         // time, or signer where that depends on it
+	untimed   *Refusal          // signer: why there is no time
 	carrier   *carrier          // carried: what was in the place of bundle, key and statement
 	vouched   string            // carried: the foreign log that vouches for it
 	facts     *gitfacts.Facts   // facts

@@ -20,7 +20,8 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 		it.validity = []roster.Validity{v.trust.ServiceValid, v.trust.ServiceValid}
 		return nil
 	}
-	p, k, ok := v.roster.ByKey(id)
+	people := v.rosterFor(it)
+	p, k, ok := people.ByKey(id)
 	if !ok {
 		return refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(it.key))
 	}
@@ -31,7 +32,7 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 	if r := checkClaims(it.key, k); r != nil {
 		return r
 	}
-	if !MayMake(v.roster, p, typ) {
+	if !MayMake(people, p, typ) {
 		return refuse(WrongScope, "%s %s may not make %s", p.Kind, p.ID, typ)
 	}
 	if said := speaker(it.statement.Predicate); said != "" && said != p.ID {

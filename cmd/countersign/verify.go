@@ -200,16 +200,20 @@ func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int,
 	if err != nil {
 		return nil, classifyEvidence(err)
 	}
-	set, err := policy.InForce(ctx, src, trust, false)
+	h, err := policy.ReadHistory(ctx, src, trust, false)
 	if err != nil {
 		return nil, classifyEvidence(err)
 	}
+	in := policy.Input{History: h, Trust: trust, Request: req, Now: a.now()}
+	config := verify.Config{Trust: trust, Roster: h.Latest().Set.Roster, Roll: h}
 	if baseline != "" {
-		if set, err = policy.ReadFolder(baseline); err != nil {
+		set, err := policy.ReadFolder(baseline)
+		if err != nil {
 			return nil, err
 		}
+		in.History, in.Set = nil, set
+		config.Roster, config.Roll = set.Roster, nil
 	}
-	config := verify.Config{Trust: trust, Roster: set.Roster}
 	if followed != nil {
 		config.Following = followed
 	}
@@ -217,7 +221,7 @@ func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int,
 	if err != nil {
 		return nil, broken("%v", err)
 	}
-	d, _, err := policy.Judge(ctx, src, v, policy.Input{Set: set, Trust: trust, Request: req, Now: a.now()})
+	d, _, err := policy.Judge(ctx, src, v, in)
 	if err != nil {
 		return nil, classifyEvidence(err)
 	}

@@ -56,6 +56,10 @@ func (t *teller) do(s *step) error {
 		return t.revoke(s)
 	case "allow":
 		return t.allow(s, now)
+	case "set":
+		return t.makeSet(s)
+	case "publish":
+		return t.publish(s)
 	case "attach":
 		return t.attach(s)
 	case "noise":
