@@ -66,8 +66,20 @@ type RefusedSet struct {
 type Proposal struct {
 	Set    *Set
 	Digest attest.Digest // of the payload that they sign
-	Signed []Signature
-	Need   int // people
+	// Supersedes and PublishedAt are what that payload says besides the set.
+	Supersedes  string
+	PublishedAt attest.Time
+	Signed      []Signature
+	Need        int // people
+}
+
+// Statement is what an owner signs to put a set in force after another, or as the first
+// (supersedes empty). Every owner's copy has the same time.
+func (s *Set) Statement(supersedes string, at attest.Time) *attest.Statement {
+	return &attest.Statement{
+		Subjects:  []attest.Subject{{Name: s.Name, Digest: map[string]string{"sha256": s.Digest().String()}}},
+		Predicate: &attest.Policy{Name: s.Name, Version: s.Version, Files: s.Files(), Supersedes: supersedes, PublishedAt: at},
+	}
 }
 
 // ReadHistory reads every policy set of a log and finds out which were put in force, and
@@ -281,7 +293,7 @@ func (h *historian) add(index uint64, at time.Time, signer roster.KeyID, digest 
 		refuse(PolicyRollback, "it supersedes %.16s…, and the set before is %.16s…", p.Supersedes, before)
 		return
 	}
-	h.sign(now, &Proposal{Digest: digest}, p, st, Signature{who.ID, index, at}, refuse)
+	h.sign(now, &Proposal{Digest: digest, Supersedes: p.Supersedes, PublishedAt: p.PublishedAt}, p, st, Signature{who.ID, index, at}, refuse)
 }
 
 func (h *historian) accepted(digest attest.Digest) bool {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"os"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/policy"
@@ -54,7 +51,7 @@ func (a *app) pack(ctx context.Context, arg, repository, environment, out string
 	if err != nil {
 		return err
 	}
-	text, err := a.fetchPack(ctx, l, req)
+	text, err := a.fetchPack(ctx, l, req, 0)
 	if err != nil {
 		return err
 	}
@@ -69,30 +66,13 @@ func (a *app) pack(ctx context.Context, arg, repository, environment, out string
 }
 
 // fetchPack reads a whole pack from the ledger. Nothing in it is checked here.
-func (a *app) fetchPack(ctx context.Context, l *ledger, req policy.Request) ([]byte, error) {
-	msg := &countersignv1.EvidenceRequest{Repository: req.Repository, Environment: req.Environment}
+// size is that of the log as it is to be shown; zero for as it is.
+func (a *app) fetchPack(ctx context.Context, l *ledger, req policy.Request, size uint64) ([]byte, error) {
+	msg := &countersignv1.EvidenceRequest{Repository: req.Repository, Environment: req.Environment, TreeSize: size}
 	if req.Artifact != nil {
 		msg.Subject = &countersignv1.EvidenceRequest_ArtifactSha256{ArtifactSha256: req.Artifact.String()}
 	} else {
 		msg.Subject = &countersignv1.EvidenceRequest_Commit{Commit: string(req.Commit)}
 	}
-	ctx, cancel := a.within(ctx)
-	defer cancel()
-	stream, err := l.verifier.Evidence(ctx, connect.NewRequest(msg))
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Close()
-	var out bytes.Buffer
-	for stream.Receive() {
-		chunk := stream.Msg().Chunk
-		if out.Len()+len(chunk) > maxPack {
-			return nil, broken("the ledger sends a pack of more than %d MiB", maxPack>>20)
-		}
-		out.Write(chunk)
-	}
-	if err := stream.Err(); err != nil {
-		return nil, fmt.Errorf("fetch evidence: %w", err)
-	}
-	return out.Bytes(), nil
+	return a.fetchEvidence(ctx, l, msg)
 }

@@ -19,7 +19,7 @@ import (
 
 type verifying struct {
 	environment, repository, trust, pack, repo, baseline, out string
-	followed                                                  string
+	followed, asOf                                            string
 	verbose                                                   bool
 }
 
@@ -39,10 +39,15 @@ all. With --repo, what CI claims about merges is replayed from a clone.
 With --followed, the state folder of "countersign follow --statements" is asked whether the
 evidence is all that the log holds about the subject; the verdict then says
 "completeness: followed" instead of relying on the operator. Where the log was not followed
-far enough, the rest is read first (not with --pack). The verdict itself is the same.`,
+far enough, the rest is read first (not with --pack). The verdict itself is the same.
+
+With --as-of, a decision of the past is repeated: the one at that index, or the last one about
+SUBJECT that was logged by that time. It is made again from what the log held then, at the
+time and under the policy of then, and must come out the same to the byte.`,
 		Example: `  countersign verify app.tar --repository github.com/org/repo --environment production --trust trust
   countersign verify app.tar --repository github.com/org/repo --environment production --trust trust --pack app.pack
-  countersign verify sha256:9f86… --repository github.com/org/repo --environment staging`,
+  countersign verify sha256:9f86… --repository github.com/org/repo --environment staging
+  countersign verify app.tar --repository github.com/org/repo --environment production --trust trust --as-of 4711`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], f) },
 	}
@@ -55,6 +60,7 @@ far enough, the rest is read first (not with --pack). The verdict itself is the 
 	fl.StringVar(&f.baseline, "baseline", "", "policy folder of an auditor, applied instead of the one in force")
 	fl.StringVar(&f.out, "out", "", "write the logged decision, signed and with its receipt, to this file")
 	fl.StringVar(&f.followed, "followed", "", "state folder of follow --statements: confirm from it that nothing was left out")
+	fl.StringVar(&f.asOf, "as-of", "", "index of a logged decision, or a time: repeat the decision of then")
 	fl.BoolVar(&f.verbose, "verbose", false, "list everything that was seen and does not count")
 	return c
 }
@@ -76,6 +82,9 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 		if trust, err = loadTrust(f.trust); err != nil {
 			return err
 		}
+	}
+	if f.asOf != "" {
+		return a.verifyAsOf(ctx, req, trust, f)
 	}
 	j := judgement{}
 	if f.followed != "" {
@@ -146,7 +155,7 @@ func (a *app) askLedger(ctx context.Context, req policy.Request, trust *verify.T
 	if trust == nil {
 		return nil
 	}
-	pack, err := a.fetchPack(call, l, req)
+	pack, err := a.fetchPack(call, l, req, 0)
 	if err != nil {
 		return err
 	}
