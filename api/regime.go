@@ -64,7 +64,9 @@ func changes(links []ledger.Link, from int) bool {
 }
 
 // now is the regime of the log as it is.
-func (s *Server) now(ctx context.Context) (*regime, error) { return s.regimeOf(ctx, NewSource(s.ledger)) }
+func (s *Server) now(ctx context.Context) (*regime, error) {
+	return s.regimeOf(ctx, NewSource(s.ledger))
+}
 
 // set is the policy set in force for a decision at a time.
 func (r *regime) set(at time.Time) *policy.Set { return r.history.InForce(at) }
