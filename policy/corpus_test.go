@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/scenario"
 )
 
 func TestMain(m *testing.M) {

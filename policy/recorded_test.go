@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/scenario"
 )
 
 const plain = "commit h1 alice src/a.go\nsquash m1 of=h1\nchange h1\nauthorship alice h1 unknown\napprove bob h1\nadmit m1\nrelease m1\nask"

@@ -40,7 +40,7 @@ func (t *teller) do(s *step) error {
 	case "authorship":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Authorship{
 			Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: number(s.arg(1))}, Origin: attest.Origin(s.arg(2)),
-			HumanOperator: s.opt("operator", ""), Agents: agents(s.opts["tool"]), DeclaredBy: principal(s.arg(0)), DeclaredAt: now,
+			HumanOperator: s.opt("operator", ""), Agents: agents(s.opts["tool"]), DeclaredBy: s.opt("as", principal(s.arg(0))), DeclaredAt: now,
 		})
 	case "risk":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Risk{

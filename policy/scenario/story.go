@@ -1,4 +1,4 @@
-// Package scenario tells stories for tests: real keys, a real git repository, a
+// Package scenario tells stories, for tests and for trials of a policy (see trial.go): real keys, a real git repository, a
 // real log in memory, and people who write, review and merge. A story is a few
 // lines of text, one step a line:
 //
@@ -27,6 +27,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,6 +119,7 @@ type step struct {
 	verb string
 	args []string
 	opts map[string]string
+	raw  bool // opts are as they are: no underscore stands for a space
 }
 
 func (s *step) arg(i int) string {
@@ -129,7 +131,9 @@ func (s *step) arg(i int) string {
 
 // opt is an option, or what it is when it is not given.
 func (s *step) opt(name, otherwise string) string {
-	if v, ok := s.opts[name]; ok {
+	if v, ok := s.opts[name]; ok && s.raw {
+		return v
+	} else if ok {
 		return strings.ReplaceAll(v, "_", " ")
 	}
 	return otherwise
@@ -190,6 +194,7 @@ type teller struct {
 	story      Story
 	ask        step
 	parcels    map[string]parcel
+	begins     bool // the judged history begins at the base commit, whatever the set says
 	foreign    *Log // that trust folders name; nil where the story needs none
 }
 
@@ -297,6 +302,11 @@ func (t *teller) judge() (*Told, error) {
 	now := t.log.Clock.Add(after)
 	if t.policies != nil {
 		t.set = t.policies.InForce(now)
+	}
+	if t.begins {
+		set := *t.set
+		set.Baselines = append(slices.Clone(set.Baselines), policy.Baseline{Repository: req.Repository, Environment: req.Environment, Commit: string(t.history.ids["base"]), Reason: "trial"})
+		t.set = &set
 	}
 	told := &Told{Set: t.set, Log: t.log, Verifier: t.verifier, IDs: t.history.ids, Roll: t.roll}
 	told.Input = policy.Input{Set: t.set, History: t.policies, Trust: t.trust, Request: req, Now: now}
