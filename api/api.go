@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,18 +104,19 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// A Server answers for one ledger, under the policy set that is in force in it.
+// A Server answers for one ledger, under the policy sets that are in force in it.
 type Server struct {
-	config   Config
-	ledger   *ledger.Ledger
-	set      *policy.Set
-	verifier *verify.Verifier
-	log      *slog.Logger
-	metrics  *Metrics
-	callers  map[attest.Digest]caller
-	health   *grpchealth.StaticChecker
-	handler  http.Handler
-	admit    admission
+	config  Config
+	ledger  *ledger.Ledger
+	log     *slog.Logger
+	metrics *Metrics
+	callers map[attest.Digest]caller
+	health  *grpchealth.StaticChecker
+	handler http.Handler
+	admit   admission
+
+	reading sync.Mutex // guards regime
+	regime  *regime    // as of the newest state of the log that was looked at
 
 	verdicts       *lru.Cache[question, *verdict] // what was answered last
 	asking         [64]sync.Mutex                 // one of them for each question
@@ -126,24 +128,20 @@ type Server struct {
 // maxVerdicts bounds the verdicts that are remembered; each may be some 100 KB.
 const maxVerdicts = 256
 
-// New finds the policy set that is in force in the ledger, and makes the service
-// for it. The ledger's Run must be running before requests come.
+// New finds the policy sets of the ledger, and makes the service for it. Sets that are
+// published later are taken up as they come. The ledger's Run must be running before requests come.
 func New(ctx context.Context, c Config) (*Server, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	set, err := policy.InForce(ctx, NewSource(c.Ledger), c.Trust, true)
-	if err != nil {
-		return nil, fmt.Errorf("find the policy in force: %w", err)
-	}
-	v, err := verify.New(verify.Config{Trust: c.Trust, Roster: set.Roster, OwnLog: true})
+	s := &Server{config: c, ledger: c.Ledger, log: c.Log, metrics: c.Metrics}
+	r, err := s.now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, ledger: c.Ledger, set: set, verifier: v, log: c.Log, metrics: c.Metrics}
 	s.admit = newAdmission(c.MaxRequests, c.MaxStreams, c.MaxBodies)
-	if s.callers, err = callers(c, set.Roster); err != nil {
+	if s.callers, err = callers(c, r.history.Rosters()); err != nil {
 		return nil, err
 	}
 	if s.verdicts, err = lru.New[question, *verdict](maxVerdicts); err != nil {
@@ -155,8 +153,12 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	return s, nil
 }
 
-// Policy is the policy set in force.
-func (s *Server) Policy() *policy.Set { return s.set }
+// Policy is the policy set in force now, as far as the log was looked at.
+func (s *Server) Policy() *policy.Set {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	return s.regime.set(s.config.Now())
+}
 
 // Handler answers every request. It holds no connection: see Serve.
 func (s *Server) Handler() http.Handler { return s.handler }
@@ -177,7 +179,7 @@ type caller struct {
 }
 
 // callers maps the digests of tokens to those who hold them.
-func callers(c Config, r *roster.Roster) (map[attest.Digest]caller, error) {
+func callers(c Config, rosters []*roster.Roster) (map[attest.Digest]caller, error) {
 	m := make(map[attest.Digest]caller)
 	for _, d := range c.Readers {
 		m[d] = caller{may: true}
@@ -189,8 +191,7 @@ func callers(c Config, r *roster.Roster) (map[attest.Digest]caller, error) {
 		m[d] = caller{write: true}
 	}
 	for id, d := range c.Gates {
-		p, ok := r.Principal(id)
-		if !ok || p.Kind != roster.Service {
+		if !slices.ContainsFunc(rosters, func(r *roster.Roster) bool { p, ok := r.Principal(id); return ok && p.Kind == roster.Service }) {
 			return nil, fmt.Errorf("gate %q is no service of the policy's people.yaml", id)
 		}
 		if _, twice := m[d]; twice {

@@ -46,7 +46,11 @@ func (s *ledgerService) approve(ctx context.Context, payload []byte) (*countersi
 	if err != nil {
 		return nil, err
 	}
-	accepted, refusal := s.verifier.Accept(ctx, text, s.config.Now())
+	now, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accepted, refusal := now.verifier.Accept(ctx, text, s.config.Now())
 	if refusal != nil {
 		return nil, &refusedBundle{0, 1, refusal}
 	}

@@ -26,7 +26,11 @@ func (s *ledgerService) attach(ctx context.Context, text []byte) (*countersignv1
 	if err != nil {
 		return nil, err
 	}
-	key, refusal := s.verifier.KeyOf(b)
+	r, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, refusal := r.verifier.KeyOf(b)
 	if refusal != nil {
 		return nil, &refusedBundle{0, 1, refusal}
 	}
@@ -38,12 +42,12 @@ func (s *ledgerService) attach(ctx context.Context, text []byte) (*countersignv1
 	if !known {
 		return nil, notFound("bundle: its hash is not in this log; log it whole (countersign submit)")
 	}
-	r, err := s.ledger.Record(ctx, index)
+	record, err := s.ledger.Record(ctx, index)
 	if err != nil {
 		return nil, err
 	}
 	answer := &countersignv1.AttachResponse{Entry: index}
-	if len(r.Body) > 0 { // it was logged whole
+	if len(record.Body) > 0 { // it was logged whole
 		answer.Result, err = s.again(ctx, index)
 		return answer, err
 	}
@@ -80,7 +84,11 @@ func (s *ledgerService) importBundle(ctx context.Context, text []byte) (*counter
 	if err != nil {
 		return nil, err
 	}
-	name, refusal := s.verifier.VouchedBy(text)
+	r, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, refusal := r.verifier.VouchedBy(text)
 	if refusal != nil {
 		return nil, &refusedBundle{0, 1, refusal}
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/ledgertest"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"

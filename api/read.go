@@ -105,9 +105,7 @@ func (s *Server) describeEntry(r *ledger.Record) *countersignv1.LogEntry {
 		}
 	}
 	if id, err := attest.ParseDigest(e.Signer); err == nil {
-		if p, _, ok := s.set.Roster.ByKey(roster.KeyID(id)); ok {
-			e.Person = p.ID
-		}
+		e.Person, _ = s.person(roster.KeyID(id))
 	}
 	return e
 }

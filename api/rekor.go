@@ -58,7 +58,11 @@ func (s *ledgerService) logRekor(ctx context.Context, body []byte) ([]byte, erro
 		}
 		return b.TransparencyLogEntry()
 	}
-	logged, refusal := s.verifier.AcceptHash(*req.Hash, start)
+	r, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	logged, refusal := r.verifier.AcceptHash(*req.Hash, start)
 	if refusal != nil {
 		return nil, &refusedBundle{0, 1, refusal}
 	}

@@ -18,8 +18,8 @@ import (
 
 	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 )
 

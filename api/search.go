@@ -124,15 +124,15 @@ func (s *ledgerService) filter(req *countersignv1.SearchRequest) (*filter, error
 		f.all = append(f.all, attest.RepositoryKey(req.Repository))
 	}
 	if req.Person != "" {
-		p, ok := s.set.Roster.Principal(req.Person)
+		keys, ok := s.keysOf(req.Person)
 		if !ok {
 			return nil, notFound("person: the roster has no %.80q", req.Person)
 		}
-		for _, k := range p.Keys {
-			f.any = append(f.any, attest.SignerKey(attest.KeyID(k.ID)))
+		for _, k := range keys {
+			f.any = append(f.any, attest.SignerKey(attest.KeyID(k)))
 		}
 		if len(f.any) == 0 {
-			return nil, notFound("person: %s has no key, and so has signed nothing", p.ID)
+			return nil, notFound("person: %s has no key, and so has signed nothing", req.Person)
 		}
 	}
 	if req.PredicateType != "" {

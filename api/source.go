@@ -19,8 +19,11 @@ type Source struct {
 }
 
 // NewSource takes the ledger at its head.
-func NewSource(l *ledger.Ledger) *Source {
-	s := &Source{ledger: l, head: l.Head()}
+func NewSource(l *ledger.Ledger) *Source { return sourceOf(l, l.Head()) }
+
+// sourceOf takes the ledger as it was at a head.
+func sourceOf(l *ledger.Ledger, head ledger.Head) *Source {
+	s := &Source{ledger: l, head: head}
 	links := l.Negative() // taken after the head: it may have more
 	n := sort.Search(len(links), func(i int) bool { return links[i].Index >= s.head.Size })
 	s.negative = links[:n:n]

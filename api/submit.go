@@ -61,6 +61,9 @@ func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*counte
 		if err := s.mayTakeBack(ctx, accepted); err != nil {
 			return nil, err
 		}
+		if err := s.mayPublish(ctx, accepted); err != nil {
+			return nil, err
+		}
 	}
 	entries := make([]ledger.Entry, len(accepted))
 	for i, a := range accepted {
@@ -93,6 +96,7 @@ func (s *ledgerService) append(ctx context.Context, bundles [][]byte) ([]*counte
 const (
 	maxRevocations = 500
 	maxRejections  = 5_000 // and withdrawals
+	maxPublished   = 300   // policy sets
 )
 
 // mayTakeBack refuses the first bundle with which its signer would exceed a limit.
@@ -108,8 +112,11 @@ func (s *ledgerService) mayTakeBack(ctx context.Context, accepted []*verify.Acce
 			continue
 		}
 		key, limit := attest.NegativeKey(attest.KeyID(a.Signer), a.Negative), maxRejections
-		if a.Negative == attest.Everything {
+		switch a.Negative {
+		case attest.Everything:
 			limit = maxRevocations
+		case attest.PolicyChanges:
+			limit = maxPublished
 		}
 		if _, counted := counts[key]; !counted {
 			found, err := s.ledger.Search(ctx, ledger.Query{Key: key, Limit: limit + 1})
@@ -144,6 +151,10 @@ func withReceipt(b *attest.Bundle, a ledger.Appended) ([]byte, error) {
 // refused, by its place in the request, refuses all.
 func (s *ledgerService) accept(ctx context.Context, bundles [][]byte) ([]*verify.Accepted, error) {
 	now := s.config.Now()
+	current, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	accepted := make([]*verify.Accepted, len(bundles))
 	errs := make([]error, len(bundles))
 	var next atomic.Int64
@@ -154,7 +165,7 @@ func (s *ledgerService) accept(ctx context.Context, bundles [][]byte) ([]*verify
 			if i >= len(bundles) {
 				return
 			}
-			a, r := s.verifier.Accept(ctx, bundles[i], now)
+			a, r := current.verifier.Accept(ctx, bundles[i], now)
 			if r == nil {
 				r = s.mayAppend(a)
 			}
@@ -185,8 +196,8 @@ func (s *ledgerService) mayAppend(a *verify.Accepted) *verify.Refusal {
 	switch {
 	case a.Principal == nil:
 		r.Why = "verdicts are logged by the service itself, when a gate asks"
-	case r.PredicateType == attest.TypePolicy:
-		r.Why = "a policy set comes into force when a log is created (countersignd create); this log has its own"
+	case r.PredicateType == attest.TypePolicy && a.Negative == "":
+		r.Why = "a first policy set comes into force when a log is created (countersignd create); this log has its own. A later one names the set that it supersedes"
 	default:
 		return nil
 	}

@@ -17,10 +17,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/badgerstore"
 	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/proto/gen/countersign/v1/countersignv1connect"
 )

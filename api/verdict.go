@@ -19,6 +19,7 @@ type verdict struct {
 	decision *policy.Decision
 	size     uint64 // of the log when it was known to hold
 	asOf     time.Time
+	policy   attest.Digest     // of the set that it was made with
 	same     [sha256.Size]byte // two verdicts with this in common say the same
 
 	bundle, summary []byte // with receipts; nil when it was not logged
@@ -29,9 +30,9 @@ type verdict struct {
 const denyHolds = 5 * time.Second
 
 // holds says whether a verdict may be given again at this time, for a log of
-// this size. An allow keeps the end that it had.
-func (v *verdict) holds(size uint64, now time.Time) bool {
-	return v.size == size && v.lasts(now)
+// this size under this policy set. An allow keeps the end that it had.
+func (v *verdict) holds(size uint64, set attest.Digest, now time.Time) bool {
+	return v.size == size && v.policy == set && v.lasts(now)
 }
 
 func (v *verdict) lasts(now time.Time) bool {
@@ -58,11 +59,17 @@ func (s *Server) decide(ctx context.Context, q question, nonce string) (*verdict
 	lock.Lock()
 	defer lock.Unlock()
 	last, known := s.verdicts.Get(q)
-	if known && nonce == "" && last.holds(s.ledger.Head().Size, s.config.Now()) {
+	src := NewSource(s.ledger)
+	r, err := s.regimeOf(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	now := s.config.Now()
+	if known && nonce == "" && last.holds(src.head.Size, r.set(now).Digest(), now) {
 		s.metrics.decided(last.decision, q.dryRun, "remembered")
 		return last, nil
 	}
-	v, err := s.judge(ctx, q, nonce)
+	v, err := s.judge(ctx, src, r, q, nonce)
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +104,10 @@ func (v *verdict) repeats(next *verdict) bool {
 	return v.decision.Core.Verdict != policy.Allow || v.lasts(next.asOf)
 }
 
-// judge makes a verdict about the log as it is now.
-func (s *Server) judge(ctx context.Context, q question, nonce string) (*verdict, error) {
-	src := NewSource(s.ledger)
-	in := s.input(q, nonce)
-	d, _, err := policy.Judge(ctx, src, s.verifier, in)
+// judge makes a verdict about the log as a source shows it.
+func (s *Server) judge(ctx context.Context, src *Source, r *regime, q question, nonce string) (*verdict, error) {
+	in := s.input(r, q, nonce)
+	d, _, err := policy.Judge(ctx, src, r.verifier, in)
 	if err != nil {
 		// There may be a decision even so, but no honest log gives cause for it:
 		// only too much evidence is something to tell a gate.
@@ -110,7 +116,7 @@ func (s *Server) judge(ctx context.Context, q question, nonce string) (*verdict,
 			return nil, fmt.Errorf("judge %s for %s: %w", q.repository, q.environment, err)
 		}
 	}
-	v := &verdict{decision: d, size: src.head.Size, asOf: in.Now}
+	v := &verdict{decision: d, size: src.head.Size, asOf: in.Now, policy: in.Set.Digest()}
 	v.same, err = sameness(d)
 	return v, err
 }
@@ -169,6 +175,10 @@ func (s *Server) record(ctx context.Context, v *verdict) error {
 }
 
 func (s *Server) logOwn(ctx context.Context, bundles ...*attest.Bundle) ([]ledger.Appended, error) {
+	r, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	entries := make([]ledger.Entry, len(bundles))
 	for i, b := range bundles {
 		text, err := b.Marshal()
@@ -176,7 +186,7 @@ func (s *Server) logOwn(ctx context.Context, bundles ...*attest.Bundle) ([]ledge
 			return nil, err
 		}
 		// The same checks as for everybody: what a verifier would refuse is not logged.
-		a, refusal := s.verifier.Accept(ctx, text, s.config.Now())
+		a, refusal := r.verifier.Accept(ctx, text, s.config.Now())
 		if refusal != nil {
 			return nil, fmt.Errorf("own statement: %w", refusal)
 		}

@@ -10,8 +10,8 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/verify"
 )
@@ -198,16 +198,16 @@ func TestPackDecidesTheSameOffline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := policy.InForce(t.Context(), pack, f.trust, false)
+	h, err := policy.ReadHistory(t.Context(), pack, f.trust, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := verify.New(verify.Config{Trust: f.trust, Roster: set.Roster})
+	v, err := verify.New(verify.Config{Trust: f.trust, Roster: h.Latest().Set.Roster, Roll: h})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d, _, err := policy.Judge(t.Context(), pack, v, policy.Input{
-		Set: set, Now: said.Core.DecidedAt.Time, Request: policy.Request{Artifact: &artifact, Repository: scenario.Repository, Environment: "production", Nonce: "n"},
+		History: h, Now: said.Core.DecidedAt.Time, Request: policy.Request{Artifact: &artifact, Repository: scenario.Repository, Environment: "production", Nonce: "n"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/policy"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/verify"
@@ -74,11 +76,12 @@ func (s *Server) isGate(who caller, environment string) bool {
 	if s.config.Mirrors != "" {
 		return false
 	}
-	e, ok := s.set.Environment(environment)
+	set := s.Policy()
+	e, ok := set.Environment(environment)
 	if !ok || who.gate == "" || !slices.Contains(e.Gates, who.gate) {
 		return false
 	}
-	p, ok := s.set.Roster.Principal(who.gate)
+	p, ok := set.Roster.Principal(who.gate)
 	return ok && p.Holds(s.config.Now())
 }
 
@@ -127,12 +130,17 @@ func wireVerdict(v policy.Verdict) countersignv1.Verdict {
 // Evidence sends the pack that a decision about the same question rests on.
 func (s *verifierService) Evidence(ctx context.Context, req *connect.Request[countersignv1.EvidenceRequest], stream *connect.ServerStream[countersignv1.EvidenceResponse]) error {
 	m := req.Msg
-	q, err := s.ask(caller{}, asked{m.GetPlanSha256(), m.GetArtifactSha256(), m.GetCommit()}, m.Repository, m.Environment)
+	src, err := s.sourceAt(ctx, m.TreeSize)
 	if err != nil {
 		return s.fail(ctx, err)
 	}
 	out := &chunks{stream: stream}
-	if err = s.pack(ctx, q, out); err == nil {
+	if m.Subject == nil && m.Repository == "" && m.Environment == "" {
+		err = s.policyPack(ctx, src, out)
+	} else {
+		err = s.evidence(ctx, src, m, out)
+	}
+	if err == nil {
 		err = out.flush()
 	}
 	if err != nil {
@@ -141,28 +149,75 @@ func (s *verifierService) Evidence(ctx context.Context, req *connect.Request[cou
 	return nil
 }
 
-// pack writes everything that is asked when the policy is looked up and the
-// question is judged, at one view of the log.
-func (s *Server) pack(ctx context.Context, q question, w io.Writer) error {
-	rec := verify.NewRecorder(NewSource(s.ledger))
-	if _, err := policy.InForce(ctx, rec, s.config.Trust, true); err != nil {
-		return err
+// sourceAt is the log as it is, or as it was when it had so many entries.
+func (s *Server) sourceAt(ctx context.Context, size uint64) (*Source, error) {
+	if size == 0 {
+		return NewSource(s.ledger), nil
 	}
-	_, gathered, err := policy.Judge(ctx, rec, s.verifier, s.input(q, ""))
+	head, err := s.ledger.Checkpoint(ctx, size)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, notFound("treeSize: the log never signed a checkpoint of exactly %d entries", size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sourceOf(s.ledger, head), nil
+}
+
+// evidence writes everything that is asked when the policy is looked up and the
+// question is judged, at one view of the log.
+func (s *Server) evidence(ctx context.Context, src *Source, m *countersignv1.EvidenceRequest, w io.Writer) error {
+	q, err := s.ask(caller{}, asked{m.GetPlanSha256(), m.GetArtifactSha256(), m.GetCommit()}, m.Repository, m.Environment)
 	if err != nil {
 		return err
+	}
+	rec := verify.NewRecorder(src)
+	h, err := policy.ReadHistory(ctx, rec, s.config.Trust, true)
+	if err != nil {
+		return err
+	}
+	r, err := s.now(ctx) // its verifier knows everybody whom an earlier state of the log had
+	if err != nil {
+		return err
+	}
+	in := s.input(&regime{history: h}, q, "")
+	if m.TreeSize > 0 {
+		in.Set, in.Now = h.InForce(src.head.Time), src.head.Time
+	}
+	_, gathered, err := policy.Judge(ctx, rec, r.verifier, in)
+	if err != nil {
+		return err
+	}
+	// A set may come into force between this and the decision.
+	for _, e := range h.Epochs() {
+		if e.From.After(in.Now) {
+			in.Set, in.History = e.Set, nil
+			if _, _, err := policy.Judge(ctx, rec, r.verifier, in); err != nil {
+				return err
+			}
+		}
 	}
 	return verify.WritePack(ctx, w, rec, s.config.Trust, gathered.Request)
 }
 
-func (s *Server) input(q question, nonce string) policy.Input {
+// policyPack writes the policy sets of the log alone.
+func (s *Server) policyPack(ctx context.Context, src *Source, w io.Writer) error {
+	rec := verify.NewRecorder(src)
+	if _, err := policy.ReadHistory(ctx, rec, s.config.Trust, true); err != nil {
+		return err
+	}
+	return verify.WritePack(ctx, w, rec, s.config.Trust, verify.Request{})
+}
+
+func (s *Server) input(r *regime, q question, nonce string) policy.Input {
 	age := ownViewAge
 	if s.config.Mirrors != "" {
 		age = s.config.Trust.MaxCheckpointAge
 	}
+	now := s.config.Now()
 	return policy.Input{
-		Set: s.set, Trust: s.config.Trust, Request: q.request(nonce),
-		Now: s.config.Now(), MaxViewAge: age, DryRun: q.dryRun,
+		Set: r.set(now), History: r.history, Trust: s.config.Trust, Request: q.request(nonce),
+		Now: now, MaxViewAge: age, DryRun: q.dryRun,
 	}
 }
 

@@ -166,16 +166,27 @@ func Normal(b *Bundle, key *PublicKey) *Bundle {
 	return n
 }
 
-// Everything is the scope of negative evidence that may take credit from anything.
-const Everything = "everything"
+// Everything is the scope of negative evidence that may take credit from anything,
+// and PolicyChanges that of policy sets after the first, which are chained as well:
+// nobody can show a log and leave one of them out.
+const (
+	Everything    = "everything"
+	PolicyChanges = "policy"
+)
 
 // NegativeScope says from what a predicate can take credit: a revocation from
 // Everything, a rejected or withdrawn approval from one change (its ChangeKey) or one
-// plan (its SubjectKey). It is empty for all others: they are no negative evidence.
+// plan (its SubjectKey), a policy set after the first from everything that the set before
+// would have allowed (PolicyChanges). It is empty for all others: they are no negative
+// evidence.
 func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
 	case *Revocation:
 		return Everything
+	case *Policy:
+		if p.Supersedes != "" {
+			return PolicyChanges
+		}
 	case *Approval:
 		switch {
 		case !p.Negative():
@@ -269,11 +280,15 @@ func RepositoryKey(repository string) string { return "repository:" + repository
 // ChangeKey finds what speaks of a change by its id.
 func ChangeKey(repository, id string) string { return "change:" + repository + "#" + id }
 
-// NegativeKey finds what a key has taken back (the scope Everything) or has rejected
-// and withdrawn (any other scope).
+// NegativeKey finds what a key has taken back (the scope Everything), which policy sets
+// it has published (PolicyChanges), or what it has rejected and withdrawn (any other
+// scope).
 func NegativeKey(id KeyID, scope string) string {
-	if scope == Everything {
+	switch scope {
+	case Everything:
 		return "revoked-by:" + id.String()
+	case PolicyChanges:
+		return "policy-by:" + id.String()
 	}
 	return "rejected-by:" + id.String()
 }

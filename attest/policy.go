@@ -2,7 +2,9 @@ package attest
 
 // Policy publishes a policy set with its content. Its subject is the set's
 // digest (sha256). The first in a log is the genesis, signed by its owners, one
-// bundle each over the same payload.
+// bundle each over the same payload. A later one names the set that it supersedes,
+// has the next version, and is in force when enough owners of the set in force have
+// signed it and the delay that this set demands is over.
 type Policy struct {
 	Name    string `json:"name"`
 	Version int    `json:"version"` // 1 for genesis
@@ -38,6 +40,9 @@ func (p *Policy) Validate() error {
 	}
 	if p.Supersedes != "" {
 		err = first(err, checkHex("predicate.supersedes", p.Supersedes, 64))
+	}
+	if err == nil && p.Version == 1 && p.Supersedes != "" {
+		err = fieldErr("predicate.supersedes", "is set, and version 1 is the first")
 	}
 	return err
 }

@@ -2,9 +2,7 @@ package policy_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/scenario"
 )
 
 func TestMain(m *testing.M) {
@@ -61,12 +59,16 @@ func attacks(t testing.TB) []attack {
 		}
 		read := func(name string) []byte {
 			b, err := os.ReadFile(filepath.Join(corpus, f.Name(), name))
-			if err != nil && !(name == "rules.yaml" && errors.Is(err, fs.ErrNotExist)) {
+			if err != nil {
 				t.Fatal(err)
 			}
 			return b
 		}
-		a := attack{name: f.Name(), story: scenario.Story{Text: string(read("story.txt")), Rules: string(read("rules.yaml"))}}
+		story, err := scenario.ReadStory(filepath.Join(corpus, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := attack{name: f.Name(), story: story}
 		d := json.NewDecoder(strings.NewReader(string(read("want.json"))))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&a.want); err != nil {

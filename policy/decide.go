@@ -29,7 +29,11 @@ type Request struct {
 // Input is everything that a decision depends on. Decide reads nothing else: no
 // clock, no network, no files.
 type Input struct {
-	Set      *Set          // the policy in force, which owners of Trust stand behind
+	Set *Set // the policy in force, which owners of Trust stand behind
+	// History has every set of the log up to the view, for who there was when; Set is
+	// the one of it that is in force. Nil where Set is somebody's own (an auditor's, a
+	// candidate): then its people are those of all times.
+	History  *History
 	Trust    *verify.Trust // whose earlier verdicts are believed; what flags named unsafe are in force
 	Request  Request
 	Gathered *verify.Gathered
@@ -69,9 +73,9 @@ func Decide(in Input) *Decision {
 	}
 	j.view = &in.Gathered.View
 	j.posture()
-	steps := []func(){j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.findSource, j.findRange, j.judgeChanges}
+	steps := []func(){j.checkPolicy, j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.findSource, j.findRange, j.judgeChanges}
 	if in.Request.Plan != nil {
-		steps = []func(){j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.judgePlan}
+		steps = []func(){j.checkPolicy, j.checkRequest, j.checkView, j.checkWitnesses, j.readEvidence, j.checkNegatives, j.judgePlan}
 	}
 	for _, step := range steps {
 		if step(); j.denied {
@@ -95,6 +99,7 @@ type judge struct {
 	citations   []citation
 
 	to      gitfacts.ID
+	rosters []*roster.Roster // that were in force up to now, the present one first
 	builder []*roster.Principal
 	commits []*gitfacts.Commit   // of the range, oldest first
 	below   map[gitfacts.ID]bool // proven ancestors of the commit under judgement
@@ -232,8 +237,7 @@ func (j *judge) isStranger(r *verify.Refusal) bool {
 	if err != nil || len(key) != len(roster.KeyID{}) || r.Corrupt {
 		return false
 	}
-	_, _, known := j.in.Set.Roster.ByKey(roster.KeyID(key))
-	return !known
+	return !j.known(roster.KeyID(key))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

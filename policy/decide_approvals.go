@@ -120,6 +120,9 @@ func (j *judge) deaf(it item, m *merge, s *authors) (Kind, string) {
 	case p.Negative():
 		return "", ""
 	}
+	if why := j.unenrolled(it.by.ID, m); why != "" {
+		return EnrolledLater, why
+	}
 	return j.unfit(it, p, m)
 }
 

@@ -100,7 +100,13 @@ func (j *judge) byForge(c *gitfacts.Commit) bool {
 // it, and not only is mentioned in it. A forge that commits for others is no author.
 func (j *judge) addGit(s *authors, p gitfacts.Person, made *gitfacts.Commit, committer bool) {
 	var a *author
-	if pr, ok := j.in.Set.Roster.ByEmail(p.Email); ok {
+	pr, ok := j.in.Set.Roster.ByEmail(p.Email)
+	for _, old := range j.former(p.Email, pr) {
+		if !(committer && old.Kind == roster.Service && old.Forge) {
+			j.addFormer(s, old)
+		}
+	}
+	if ok {
 		if committer && pr.Kind == roster.Service && pr.Forge {
 			return
 		}
@@ -144,12 +150,28 @@ func (j *judge) addPrincipal(s *authors, pr *roster.Principal) *author {
 	return a
 }
 
+// addFormer adds somebody whom an earlier roster calls so. That can only add people, and
+// what was an agent's stays an agent's.
+func (j *judge) addFormer(s *authors, pr *roster.Principal) {
+	if a := s.add(pr.ID); a.principal == nil {
+		a.principal = pr
+	}
+	if pr.Kind == roster.Agent {
+		s.agents[pr.ID] = true
+		if j.on(checkOperator) && pr.Operator != "" {
+			if op := s.add(pr.Operator); op.principal == nil {
+				op.principal = &roster.Principal{ID: pr.Operator, Kind: roster.Person}
+			}
+		}
+	}
+}
+
 // authenticate finds out whose name is their own word: a signed authorship about
 // the head, or a signature on each commit that they made.
 func (j *judge) authenticate(s *authors, m *merge) {
 	for _, it := range j.ownAuthorships(m) {
 		for _, a := range s.list {
-			if a.principal == it.by || a.principal != nil && a.principal.Kind == roster.Agent && a.principal.Operator == it.by.ID {
+			if a.principal != nil && a.principal.ID == it.by.ID || a.principal != nil && a.principal.Kind == roster.Agent && a.principal.Operator == it.by.ID {
 				a.verified = true
 				j.cite(it, "authorship of "+it.by.ID)
 			}
@@ -187,7 +209,7 @@ func (j *judge) signedBy(c *gitfacts.Commit, a *author, at time.Time) bool {
 		return false
 	}
 	pr, key, ok := j.in.Set.Roster.ByKey(id)
-	if !ok || a.principal == nil || pr != a.principal && pr.ID != a.principal.Operator {
+	if !ok || a.principal == nil || pr.ID != a.principal.ID && pr.ID != a.principal.Operator {
 		return false
 	}
 	return pr.Holds(at) && key.Holds(at) && !j.revokedKey(pr, key)
@@ -198,7 +220,7 @@ func (j *judge) signedBy(c *gitfacts.Commit, a *author, at time.Time) bool {
 func (j *judge) revokedKey(pr *roster.Principal, key *roster.Key) bool {
 	r := &j.revocations
 	for _, rev := range slices.Concat(r.keys[attest.KeyID(key.ID).String()], r.people[pr.ID]) {
-		if j.in.Set.Roster.MayRevoke(rev.by, pr) {
+		if j.mayRevoke(rev, pr) {
 			return true
 		}
 	}

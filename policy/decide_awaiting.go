@@ -47,7 +47,7 @@ func (o *opening) need(slots int) string {
 func (j *judge) candidates(st *study, o *opening) []sitter {
 	var out []sitter
 	for _, p := range j.in.Set.Roster.Principals() {
-		if p.Kind != roster.Person || st.holds(p.ID) {
+		if p.Kind != roster.Person || st.holds(p.ID) || j.unenrolled(p.ID, st.merge) != "" {
 			continue
 		}
 		could := sitter{p, j.couldAssure(p)}

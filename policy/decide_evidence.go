@@ -100,7 +100,7 @@ func (j *judge) accept(e *verify.Evidence) (item, bool) {
 		return it, true
 	}
 	var ok bool
-	if it.by, it.key, ok = j.in.Set.Roster.ByKey(e.Signer()); !ok {
+	if it.by, it.key, ok = j.rosterFor(e).ByKey(e.Signer()); !ok {
 		if j.on(checkSigner) {
 			j.ignore(it, verify.UntrustedKey, "", "its signer is not on the roster")
 			return it, false

@@ -49,7 +49,7 @@ func (j *judge) revoked(it item) bool {
 			p := rev.Statement().Predicate.(*attest.Revocation)
 			switch {
 			case i > 0 && p.EffectiveFrom != nil && it.Time().Before(p.EffectiveFrom.Time):
-			case j.on(checkRevoker) && !j.in.Set.Roster.MayRevoke(rev.by, it.by):
+			case j.on(checkRevoker) && !j.mayRevoke(rev, it.by):
 				j.ignore(rev, verify.UntrustedKey, "", "%s may not take back what is not theirs; they own no policy", rev.by.ID)
 			default:
 				j.cite(rev, "revocation")

@@ -178,10 +178,12 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 		applies, err := r.applies(st, release, j.env.Name)
 		switch {
 		case err != nil && j.on(checkExpression):
-			st.find(Finding{Rule: r.ID, Audit: r.Mode == Audit, Kind: PolicyInvalid, Why: clean(err.Error())})
+			audit, from := j.watches(r)
+			st.find(Finding{Rule: r.ID, Audit: audit, From: from, Kind: PolicyInvalid, Why: clean(err.Error())})
 			st.closed = true
 		case applies:
-			enforced = enforced || r.Mode != Audit
+			audit, _ := j.watches(r)
+			enforced = enforced || !audit
 			st.find(j.apply(r, st))
 		}
 	}
@@ -203,9 +205,20 @@ func (r *Rule) applies(st *study, release *ReleaseVars, environment string) (boo
 	return r.When.Eval(&st.vars, release, environment)
 }
 
+// watches reports whether a rule only says what it would do: in audit mode, and before
+// it takes effect, which from then names.
+func (j *judge) watches(r *Rule) (audit bool, from *attest.Time) {
+	if j.on(checkEffective) && j.in.Now.Before(r.EffectiveFrom) {
+		at := attest.At(r.EffectiveFrom)
+		return true, &at
+	}
+	return r.Mode == Audit, nil
+}
+
 // apply holds one rule against one change.
 func (j *judge) apply(r *Rule, st *study) Finding {
-	f := Finding{Rule: r.ID, Audit: r.Mode == Audit}
+	f := Finding{Rule: r.ID}
+	f.Audit, f.From = j.watches(r)
 	fail := func(kind Kind, format string, args ...any) Finding {
 		f.Kind, f.Why = kind, clean(fmt.Sprintf(format, args...))
 		st.closed = st.closed || !f.Audit

@@ -74,14 +74,19 @@ func (j *judge) account(name string) (*roster.Principal, bool) {
 		return nil, false
 	}
 	host, _, _ := strings.Cut(j.in.Request.Repository, "/")
-	for _, p := range j.in.Set.Roster.Principals() {
-		for _, a := range p.Accounts {
-			if strings.EqualFold(a.Forge, host) && (a.ID == name || strings.EqualFold(a.Login, name)) {
-				return p, true
+	for _, r := range j.rosters {
+		for _, p := range r.Principals() {
+			for _, a := range p.Accounts {
+				if strings.EqualFold(a.Forge, host) && (a.ID == name || strings.EqualFold(a.Login, name)) {
+					return p, true
+				}
 			}
 		}
+		if p, ok := r.Principal(name); ok {
+			return p, true
+		}
 	}
-	return j.in.Set.Roster.Principal(name)
+	return nil, false
 }
 
 // seating is a matching of people to seats: seat → index of a person, or -1.

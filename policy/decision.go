@@ -135,9 +135,12 @@ type Finding struct {
 	Rule string `json:"rule"` // id, or "range", "veto" and "policy" for what always holds
 	Held bool   `json:"held"`
 	// Audit: the rule only watches; its failure is shown and does not deny.
-	Audit bool   `json:"audit,omitzero"`
-	Kind  Kind   `json:"kind,omitempty"`
-	Why   string `json:"why,omitempty"`
+	Audit bool `json:"audit,omitzero"`
+	// From is when the rule takes effect, where that is still to come: until then its
+	// failure is a warning.
+	From *attest.Time `json:"effectiveFrom,omitempty"`
+	Kind Kind         `json:"kind,omitempty"`
+	Why  string       `json:"why,omitempty"`
 	// Need says in words what is missing, and Who lists the people who could give it.
 	Need string   `json:"need,omitempty"`
 	Who  []string `json:"who,omitempty"`
@@ -147,10 +150,12 @@ type Finding struct {
 type RuleResult struct {
 	Rule    string `json:"rule"`
 	Title   string `json:"title"`
-	Mode    string `json:"mode"`    // enforce or audit
+	Mode    string `json:"mode"`    // enforce, audit, or upcoming: before its effectiveFrom
 	Applied int    `json:"applied"` // changes that it applied to
 	Failed  int    `json:"failed"`
 	Remedy  string `json:"remedy,omitempty"` // set when it failed
+	// Controls are what the rule is there for, as the policy names them.
+	Controls []string `json:"controls,omitempty"`
 }
 
 // Awaiting is one approval slot that is still open.

@@ -10,13 +10,17 @@ import (
 )
 
 // Judge gathers from a source and decides: what server, client and tests do
-// alike. in.Gathered is filled in here, and in.Trust where it is nil.
+// alike. in.Gathered is filled in here, in.Trust where it is nil, and in.Set where it
+// is nil and there is a History.
 //
 // Where the source holds what no honest log does, or more than is allowed, or its
 // checkpoint does not verify, the decision is a deny with the kind, and the error
 // says more: a *verify.CorruptError, *verify.LimitError or *verify.Refusal. After
 // any other error (the source could not be read) there is no decision.
 func Judge(ctx context.Context, src verify.Source, v *verify.Verifier, in Input) (*Decision, *verify.Gathered, error) {
+	if in.Set == nil && in.History != nil {
+		in.Set = in.History.InForce(in.Now)
+	}
 	if in.Set == nil {
 		return nil, nil, fmt.Errorf("%w: there is none", ErrInvalid)
 	}

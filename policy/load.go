@@ -60,7 +60,7 @@ func ReadFolder(dir string) (*Set, error) {
 // ParseSet reads a policy set strictly and checks its files against each other.
 // Errors wrap ErrInvalid and name file, line and column.
 func ParseSet(files attest.PolicyFiles) (*Set, error) {
-	s := &Set{files: files, digest: digestOf(files), signs: gitfacts.DefaultSigns()}
+	s := &Set{files: files, digest: digestOf(files), signs: gitfacts.DefaultSigns(), Changes: Changes{Delay: DefaultDelay}}
 	if err := s.parse(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -88,7 +88,7 @@ func (s *Set) parse() error {
 	}
 	var rules strictyaml.Node
 	hasRules := false
-	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "signs", "rules"}
+	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "changes", "signs", "rules"}
 	err = root.Fields(known, func(key string, v strictyaml.Node) (err error) {
 		switch key {
 		case "name":
@@ -105,6 +105,8 @@ func (s *Set) parse() error {
 			s.ValidFor, err = v.Duration(24 * time.Hour)
 		case "baselines":
 			err = s.parseBaselines(v)
+		case "changes":
+			err = s.parseChanges(v)
 		case "signs":
 			err = s.parseSigns(v)
 		case "rules":
@@ -135,10 +137,24 @@ func (s *Set) parse() error {
 	if err := s.parsePeople(root); err != nil {
 		return err
 	}
+	if n := len(s.Roster.Owners); s.Changes.Approvals > n {
+		return root.Errorf("changes: %d owners must sign, and there are %d: nobody could ever change this policy", s.Changes.Approvals, n)
+	}
 	if s.Domains, err = parseDomains(s.files.Domains, s.Tiers); err != nil {
 		return err
 	}
 	return s.parseRules(rules)
+}
+
+func (s *Set) parseChanges(v strictyaml.Node) error {
+	return v.Fields([]string{"delay", "approvals"}, func(key string, f strictyaml.Node) (err error) {
+		if key == "delay" {
+			s.Changes.Delay, err = f.Duration(maxDelay)
+		} else {
+			s.Changes.Approvals, err = f.Int(2, maxCount)
+		}
+		return err
+	})
 }
 
 func words(v strictyaml.Node) ([]string, error) {

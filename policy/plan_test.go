@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/verify"
 )
@@ -92,13 +92,13 @@ func TestPlanOrReleaseButNotBoth(t *testing.T) {
 	}
 }
 
-// forgetful is a log whose search leaves one entry out.
-type forgetful struct {
+// silent is a log whose search leaves one entry out.
+type silent struct {
 	*scenario.Log
 	without uint64
 }
 
-func (f forgetful) Find(ctx context.Context, key string) ([]uint64, error) {
+func (f silent) Find(ctx context.Context, key string) ([]uint64, error) {
 	all, err := f.Log.Find(ctx, key)
 	return slices.DeleteFunc(slices.Clone(all), func(i uint64) bool { return i == f.without }), err
 }
@@ -111,7 +111,7 @@ func TestNoSearchCanForgetTheRejectionOfAPlan(t *testing.T) {
 	if _, err := verify.Gather(t.Context(), told.Log, told.Verifier, req); err != nil {
 		t.Fatal(err)
 	}
-	_, err := verify.Gather(t.Context(), forgetful{told.Log, veto}, told.Verifier, req)
+	_, err := verify.Gather(t.Context(), silent{told.Log, veto}, told.Verifier, req)
 	var corrupt *verify.CorruptError
 	if !errors.As(err, &corrupt) || corrupt.Entry != int64(veto) {
 		t.Errorf("%v", err)

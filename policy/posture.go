@@ -43,7 +43,10 @@ func (j *judge) sumUp() {
 		if r.About != j.about() {
 			continue
 		}
-		sum := RuleResult{Rule: r.ID, Title: r.Title, Mode: string(r.Mode)}
+		sum := RuleResult{Rule: r.ID, Title: r.Title, Mode: string(r.Mode), Controls: r.Controls}
+		if _, from := j.watches(r); from != nil {
+			sum.Mode = ruleUpcoming
+		}
 		for k := range c.Changes {
 			for _, f := range c.Changes[k].Rules {
 				if f.Rule != r.ID {
@@ -69,10 +72,13 @@ func (j *judge) sortIgnored() {
 	j.d.Annex.Ignored = slices.Compact(ig)
 }
 
+// ruleUpcoming is the mode of a rule before its date.
+const ruleUpcoming = "upcoming"
+
 // Passed reports whether the verdict may be repeated as PASSED: an allow for which
-// no rule failed, those that only watch included (TRUST T15). A dry run passes
-// nothing.
+// no rule failed, those that only watch included (TRUST T15); a rule whose date is
+// still to come only warns. A dry run passes nothing.
 func (d *Decision) Passed() bool {
 	return d.Core.Verdict == Allow && !d.Annex.Posture.DryRun &&
-		!slices.ContainsFunc(d.Core.Rules, func(r RuleResult) bool { return r.Failed > 0 })
+		!slices.ContainsFunc(d.Core.Rules, func(r RuleResult) bool { return r.Failed > 0 && r.Mode != ruleUpcoming })
 }

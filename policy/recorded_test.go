@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/scenario"
 )
 
 const plain = "commit h1 alice src/a.go\nsquash m1 of=h1\nchange h1\nauthorship alice h1 unknown\napprove bob h1\nadmit m1\nrelease m1\nask"
@@ -101,10 +101,11 @@ func TestADecisionWithoutACommitCannotBeRecorded(t *testing.T) {
 func TestThePolicyInForceIsThePinnedOne(t *testing.T) {
 	told := tell(t, scenario.Story{Text: plain}, scenario.Attack)
 	ctx := context.Background()
-	set, err := policy.InForce(ctx, told.Log, told.Input.Trust, false)
+	h, err := policy.ReadHistory(ctx, told.Log, told.Input.Trust, false)
 	if err != nil {
 		t.Fatal(err)
 	}
+	set := h.InForce(told.Input.Now)
 	if set.Digest() != told.Set.Digest() {
 		t.Error("another set is in force")
 	}
@@ -118,18 +119,18 @@ func TestThePolicyInForceIsThePinnedOne(t *testing.T) {
 	} {
 		trust := *told.Input.Trust
 		trust.Owners = owners
-		if _, err := policy.InForce(ctx, told.Log, &trust, false); !errors.Is(err, policy.ErrInvalid) {
+		if _, err := policy.ReadHistory(ctx, told.Log, &trust, false); !errors.Is(err, policy.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	single := *told.Input.Trust
 	single.Owners, single.UnsafeSingleOwner = []string{"dave"}, true
-	if _, err := policy.InForce(ctx, told.Log, &single, false); err != nil {
+	if _, err := policy.ReadHistory(ctx, told.Log, &single, false); err != nil {
 		t.Errorf("one owner, with the flag: %v", err)
 	}
 	other := *told.Input.Trust
 	other.Genesis[0] ^= 1
-	if _, err := policy.InForce(ctx, told.Log, &other, false); err == nil {
+	if _, err := policy.ReadHistory(ctx, told.Log, &other, false); err == nil {
 		t.Error("a log that begins with another set is taken")
 	}
 }

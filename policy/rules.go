@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -40,17 +41,17 @@ func (s *Set) parseRules(v strictyaml.Node) error {
 		return err
 	}
 	if !s.leavesNothingUnseen(AboutChange) {
-		return v.Errorf("at least one enforced rule without `when` must require approvals, or something could pass unseen")
+		return v.Errorf("at least one enforced rule without `when` and `effectiveFrom` must require approvals, or something could pass unseen")
 	}
 	if slices.ContainsFunc(s.Rules, func(r Rule) bool { return r.About == AboutPlan }) && !s.leavesNothingUnseen(AboutPlan) {
-		return v.Errorf("at least one enforced rule `about: plan` without `when` must require approvals, or some plan could pass unseen")
+		return v.Errorf("at least one enforced rule `about: plan` without `when` and `effectiveFrom` must require approvals, or some plan could pass unseen")
 	}
 	return nil
 }
 
 func (s *Set) leavesNothingUnseen(about About) bool {
 	return slices.ContainsFunc(s.Rules, func(r Rule) bool {
-		return r.About == about && r.Mode == Enforce && r.When == nil && len(r.Require.Slots) > 0
+		return r.About == about && r.Mode == Enforce && r.When == nil && r.EffectiveFrom.IsZero() && len(r.Require.Slots) > 0
 	})
 }
 
@@ -59,7 +60,8 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 	requires := false
 	var when strictyaml.Node
 	source := ""
-	err := v.Fields([]string{"id", "about", "title", "when", "require", "forbid", "mode", "remedy"}, func(key string, f strictyaml.Node) (err error) {
+	known := []string{"id", "about", "title", "when", "require", "forbid", "mode", "remedy", "effectiveFrom", "controls"}
+	err := v.Fields(known, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "id":
 			r.ID, err = f.Text()
@@ -83,6 +85,10 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 			r.Mode = Mode(mode)
 		case "remedy":
 			r.Remedy, err = f.Text()
+		case "effectiveFrom":
+			r.EffectiveFrom, err = f.Time()
+		case "controls":
+			r.Controls, err = controls(f)
 		}
 		return err
 	})
@@ -102,6 +108,22 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 		return r, v.Errorf("rule %q must either require something or `forbid: true`", r.ID)
 	}
 	return r, nil
+}
+
+// controls reads references such as SOC2:CC8.1: a framework, a colon, and its own name
+// for the control.
+func controls(v strictyaml.Node) ([]string, error) {
+	list, err := v.Texts()
+	for _, c := range list {
+		framework, name, ok := strings.Cut(c, ":")
+		if !ok || framework == "" || name == "" || len(c) > 100 || strings.ContainsFunc(c, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, v.Errorf("%.120q is no control such as SOC2:CC8.1", c)
+		}
+	}
+	if err == nil && (len(list) == 0 || len(list) > 20) {
+		err = v.Errorf("names %d controls; 1 to 20 are allowed", len(list))
+	}
+	return list, err
 }
 
 func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {

@@ -19,16 +19,32 @@ type Set struct {
 	Environments []Environment
 	ValidFor     time.Duration // how long a verdict holds; at most 24h
 	Baselines    []Baseline
+	Changes      Changes // what the set that follows this one has to do
 	// ChangeID finds the id of a change in the first line of a commit message;
 	// its first group is the id.
 	Rules   []Rule
 	Roster  *roster.Roster
 	Domains *Domains
 
-	files  attest.PolicyFiles
-	digest attest.Digest
-	signs  *gitfacts.SignList
+	files   attest.PolicyFiles
+	digest  attest.Digest
+	payload attest.Digest // of the statement that published it; zero for a folder's
+	signs   *gitfacts.SignList
 }
+
+// Changes is how a policy set may be changed. It binds the set that follows.
+type Changes struct {
+	// Delay is how long a change that does not only tighten waits after enough owners
+	// have signed: time to see it. 24 hours where the set names none; up to 90 days.
+	Delay time.Duration
+	// Approvals is how many owners must sign; at least two, and zero means two.
+	Approvals int
+}
+
+// DefaultDelay is the Delay of a set that names none.
+const DefaultDelay = 24 * time.Hour
+
+const maxDelay = 90 * 24 * time.Hour
 
 // Environment is a place that releases go to.
 type Environment struct {
@@ -74,6 +90,10 @@ type Rule struct {
 	When   *Expression // nil: always
 	Mode   Mode
 	Remedy string
+	// EffectiveFrom is since when it may deny; before, its failure is a warning. Zero: always.
+	EffectiveFrom time.Time
+	// Controls name what the rule is there for in the words of others, such as SOC2:CC8.1.
+	Controls []string
 
 	// Forbid denies every change that the rule applies to. A rule forbids or requires.
 	Forbid  bool

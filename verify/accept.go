@@ -87,7 +87,7 @@ func (v *Verifier) signedHash(leaf attest.LeafParts, now time.Time) (*attest.Pub
 	if err := key.VerifyDigest(leaf.Digest, leaf.Signature); err != nil {
 		return refused("signature", refuse(BadSignature, "%v over this digest with this key", err))
 	}
-	p, k, ok := v.roster.ByKey(roster.KeyID(key.ID()))
+	p, k, ok := v.rosterNow(now).ByKey(roster.KeyID(key.ID()))
 	if !ok {
 		return refused("signer", refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(key)))
 	}

@@ -51,7 +51,8 @@ func (v *Verifier) checkAssertion(it *item) *Refusal {
 	if err != nil {
 		return refuse(Kind(attest.FaultOf(err)), "%v", err)
 	}
-	p, k, ok := v.roster.ByKey(roster.KeyID(id))
+	people := v.rosterFor(it)
+	p, k, ok := people.ByKey(roster.KeyID(id))
 	if !ok {
 		return refuse(UntrustedKey, "key %s is nobody's in the roster", id)
 	}
@@ -61,7 +62,7 @@ func (v *Verifier) checkAssertion(it *item) *Refusal {
 		return refuse(kindOfAssertion(err), "%s's assertion: %v", p.ID, err)
 	}
 	it.assurance = min(assuranceOf(there), k.Assurance)
-	return v.checkSpeaker(it)
+	return v.checkSpeaker(it, people)
 }
 
 // presence verifies an assertion, and says what it says of the person.

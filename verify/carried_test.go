@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/verify"
 )
 

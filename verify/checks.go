@@ -26,7 +26,8 @@ type item struct {
 	validity  []roster.Validity // signer: of the principal and of the key
 	signer    roster.KeyID      // signer: of an assertion; else zeros
 	assurance roster.Assurance  // signer
-	time      time.Time         // time
+	time      time.Time         // time, or signer where that depends on it
+	untimed   *Refusal          // signer: why there is no time
 	carrier   *carrier          // carried: what was in the place of bundle, key and statement
 	vouched   string            // carried: the foreign log that vouches for it
 	facts     *gitfacts.Facts   // facts

@@ -3,16 +3,14 @@ package verify_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -36,15 +34,11 @@ func TestEveryDriverDecidesTheSame(t *testing.T) {
 		if !f.IsDir() || testing.Short() && i%8 != 0 {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(corpus, f.Name(), "story.txt"))
+		story, err := scenario.ReadStory(filepath.Join(corpus, f.Name()))
 		must(t, err)
-		rules, err := os.ReadFile(filepath.Join(corpus, f.Name(), "rules.yaml"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
 		for name, twin := range map[string]scenario.Twin{"attack": scenario.Attack, "twin": scenario.Harmless} {
 			t.Run(f.Name()+"/"+name, func(t *testing.T) {
-				told, err := scenario.Tell(scenario.Story{Text: string(text), Rules: string(rules)}, twin)
+				told, err := scenario.Tell(story, twin)
 				must(t, err)
 				sameByEveryDriver(t, told)
 			})
@@ -55,7 +49,7 @@ func TestEveryDriverDecidesTheSame(t *testing.T) {
 func sameByEveryDriver(t *testing.T, told *scenario.Told) {
 	want := decide(t, told, told.Log, told.Verifier)
 	for _, workers := range []int{1, 16} {
-		own, err := verify.New(verify.Config{Trust: told.Verifier.Trust(), Roster: told.Verifier.Roster(), OwnLog: true, Workers: workers})
+		own, err := verify.New(verify.Config{Trust: told.Verifier.Trust(), Roster: told.Verifier.Roster(), Roll: told.Roll, OwnLog: true, Workers: workers})
 		must(t, err)
 		for _, how := range []string{"cold", "warm"} {
 			if diff := cmp.Diff(want, decide(t, told, told.Log, own)); diff != "" {
@@ -65,10 +59,17 @@ func sameByEveryDriver(t *testing.T, told *scenario.Told) {
 	}
 	rec := verify.NewRecorder(told.Log)
 	decide(t, told, rec, told.Verifier)
+	_, err := policy.ReadHistory(t.Context(), rec, told.Verifier.Trust(), false)
+	must(t, err)
 	var pack bytes.Buffer
 	must(t, verify.WritePack(t.Context(), &pack, rec, told.Verifier.Trust(), verify.Request{}))
 	p, err := verify.OpenPack(&pack, told.Verifier.Trust())
 	must(t, err)
+	if told.Input.History != nil { // offline, the sets come from the pack too
+		told.Input.History, err = policy.ReadHistory(t.Context(), p, told.Verifier.Trust(), false)
+		must(t, err)
+		told.Input.Set = nil
+	}
 	if diff := cmp.Diff(want, decide(t, told, p, told.Verifier)); diff != "" {
 		t.Errorf("from a pack: %s", diff)
 	}

@@ -3,7 +3,6 @@ package verify
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -87,15 +86,10 @@ func (g *Gathered) Commit(id gitfacts.ID) (*gitfacts.Commit, bool) {
 // error means that nothing can be said: the source failed, contradicts itself
 // (*CorruptError) or holds more than is allowed (*LimitError).
 func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathered, error) {
-	view, err := src.View(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the state of the log: %w", err)
-	}
-	checked, err := v.OpenView(view.Note, view.Token, view.Time)
+	view, err := v.view(ctx, src)
 	if err != nil {
 		return nil, err
 	}
-	view.Checkpoint, view.Time, view.Cosignatures = checked.Checkpoint, checked.Time, checked.Cosignatures
 	g := &gatherer{
 		ctx: ctx, src: src, v: v, view: &view,
 		answers: make(map[string][]uint64), opened: make(map[uint64]outcome), used: make(map[uint64]bool),

@@ -32,14 +32,26 @@ func Genesis(ctx context.Context, src Source, t *Trust, ownLog bool) ([]*Evidenc
 		return nil, fmt.Errorf("trust: %w", err)
 	}
 	v := &Verifier{trust: t, roster: &roster.Roster{}, ownLog: ownLog}
-	view, err := src.View(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the state of the log: %w", err)
-	}
-	checked, err := v.OpenView(view.Note, view.Token, view.Time)
+	view, err := v.view(ctx, src)
 	if err != nil {
 		return nil, err
 	}
+	return v.genesis(ctx, src, &view)
+}
+
+// view reads the state of the log that a source answers for, and checks it.
+func (v *Verifier) view(ctx context.Context, src Source) (LogView, error) {
+	view, err := src.View(ctx)
+	if err != nil {
+		return view, fmt.Errorf("read the state of the log: %w", err)
+	}
+	checked, err := v.OpenView(view.Note, view.Token, view.Time)
+	view.Checkpoint, view.Time, view.Cosignatures = checked.Checkpoint, checked.Time, checked.Cosignatures
+	return view, err
+}
+
+func (v *Verifier) genesis(ctx context.Context, src Source, view *LogView) ([]*Evidence, error) {
+	t := v.trust
 	indexes, err := src.Find(ctx, attest.SubjectKey("sha256", t.Genesis.String()))
 	if err != nil {
 		return nil, fmt.Errorf("find the first policy: %w", err)
@@ -49,7 +61,7 @@ func Genesis(ctx context.Context, src Source, t *Trust, ownLog bool) ([]*Evidenc
 		if index != uint64(i) || i >= maxOwners {
 			break // later statements about the same set are not the genesis
 		}
-		e, err := v.openGenesis(ctx, src, &checked, index)
+		e, err := v.openGenesis(ctx, src, view, index)
 		if err != nil {
 			return nil, err
 		}

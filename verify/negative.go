@@ -49,14 +49,20 @@ type chain struct {
 	people     map[string][]*Evidence
 }
 
-// everything is the scope of what concerns every request.
-var everything = tlog.ScopeOf(attest.Everything)
+// everything is the scope of what concerns every request, and policies that of the
+// policy sets after the first: Policies opens those.
+var (
+	everything = tlog.ScopeOf(attest.Everything)
+	policies   = tlog.ScopeOf(attest.PolicyChanges)
+)
 
 // concerned is the scopes that a request asks about.
 type concerned map[tlog.Hash]bool
 
 func (c concerned) add(key string) { c[tlog.ScopeOf(key)] = true }
-func (c concerned) by(l Link) bool { return l.Scope == everything || c[l.Scope] }
+func (c concerned) by(l Link) bool {
+	return l.Scope == everything || l.Scope == policies || c[l.Scope]
+}
 
 // scopes finds the links of a scope. Chains that grew out of one another share it,
 // so it may know of more links than a chain has.
@@ -85,7 +91,7 @@ func (s *scopes) add(links []Link, from int) {
 	}
 }
 
-// negatives remembers the chain of the log's own process.
+// negatives remembers the chain of one log.
 type negatives struct {
 	mu    sync.Mutex // guards chain
 	chain *chain
@@ -105,7 +111,7 @@ func (v *Verifier) negative(ctx context.Context, src Source, view *LogView) (*ch
 		return nil, &CorruptError{BadProof, -1, "negative", fmt.Sprintf("the chain has %d links, and the log's state says %d", len(links), view.ChainLength)}
 	}
 	var old *chain
-	if v.ownLog {
+	if v.remember {
 		v.negatives.mu.Lock()
 		old = v.negatives.chain
 		v.negatives.mu.Unlock()
@@ -117,7 +123,7 @@ func (v *Verifier) negative(ctx context.Context, src Source, view *LogView) (*ch
 	if head := c.headAfter(len(links)); head != view.Chain {
 		return nil, &CorruptError{BadProof, -1, "negative", fmt.Sprintf("the chain of %d links ends in %s, and the log's state says %s", len(links), head, view.Chain)}
 	}
-	if v.ownLog && c != old {
+	if v.remember && c != old {
 		v.negatives.mu.Lock()
 		if v.negatives.chain == nil || len(v.negatives.chain.links) < len(c.links) {
 			v.negatives.chain = c
@@ -154,17 +160,11 @@ func (v *Verifier) extend(ctx context.Context, src Source, view *LogView, old *c
 		return old, nil
 	}
 	known := len(old.links)
+	if err := continues(links, known); err != nil {
+		return nil, err
+	}
 	var global []Link
-	for i := known; i < len(links); i++ {
-		l, previous := links[i], tlog.Hash{}
-		if i > 0 {
-			if previous = links[i-1].Chain; links[i-1].Index >= l.Index {
-				return nil, corruptAt(l.Index, BadProof, "negative", "the chain is not in log order")
-			}
-		}
-		if l != tlog.NextLink(previous, l.Index, l.Leaf, l.Scope) {
-			return nil, corruptAt(l.Index, BadProof, "negative", "the link does not continue the chain")
-		}
+	for _, l := range links[known:] {
 		if l.Scope == everything {
 			global = append(global, l)
 		}
@@ -187,6 +187,36 @@ func (v *Verifier) extend(ctx context.Context, src Source, view *LogView, old *c
 		}
 	}
 	return c, nil
+}
+
+// continues checks that each link from a place on continues the chain.
+func continues(links []Link, from int) error {
+	for i := from; i < len(links); i++ {
+		l, previous := links[i], tlog.Hash{}
+		if i > 0 {
+			if previous = links[i-1].Chain; links[i-1].Index >= l.Index {
+				return corruptAt(l.Index, BadProof, "negative", "the chain is not in log order")
+			}
+		}
+		if l != tlog.NextLink(previous, l.Index, l.Leaf, l.Scope) {
+			return corruptAt(l.Index, BadProof, "negative", "the link does not continue the chain")
+		}
+	}
+	return nil
+}
+
+// PolicyChanges are the entries of the log, as it was gathered from, that change the
+// policy: a decision must know all of them.
+func (g *Gathered) PolicyChanges() []uint64 {
+	if g.chain == nil {
+		return nil
+	}
+	places := g.chain.scopes.of(policies, int(g.View.ChainLength))
+	out := make([]uint64, len(places))
+	for i, p := range places {
+		out[i] = g.chain.links[p].Index
+	}
+	return out
 }
 
 // vetoes opens the links that take credit from a change of the range, and wants
@@ -228,21 +258,30 @@ func (v *Verifier) openLinks(ctx context.Context, src Source, view *LogView, lin
 // for its signer must really be that stranger's, and not put in another's place.
 func (v *Verifier) openLink(ctx context.Context, src Source, view *LogView, link Link) (NegativeItem, error) {
 	item := NegativeItem{Link: link}
-	sealed, err := src.Entry(ctx, link.Index)
+	sealed, err := linked(ctx, src, view, link)
 	if err != nil {
-		return item, fmt.Errorf("read negative entry %d: %w", link.Index, err)
-	}
-	if sealed.Index != link.Index || tlog.LeafHash(sealed.Leaf) != link.Leaf {
-		return item, corruptAt(link.Index, NotLogged, "negative", "the entry is not the one of the chain")
-	}
-	if err := tlog.VerifyInclusion(link.Leaf, link.Index, sealed.Proof, view.Checkpoint); err != nil {
-		return item, corruptAt(link.Index, BadProof, "negative", "%v", err)
+		return item, err
 	}
 	item.Evidence, item.Refusal = v.Open(ctx, view, sealed)
 	if item.Evidence != nil && scopeOf(item.Evidence) != link.Scope {
 		return item, corruptAt(link.Index, WrongType, "negative", "the chain says that the entry takes credit from something, and it does not")
 	}
 	return item, nil
+}
+
+// linked reads the entry of a link, and proves that it is in the log.
+func linked(ctx context.Context, src Source, view *LogView, link Link) (Sealed, error) {
+	sealed, err := src.Entry(ctx, link.Index)
+	if err != nil {
+		return sealed, fmt.Errorf("read negative entry %d: %w", link.Index, err)
+	}
+	if sealed.Index != link.Index || tlog.LeafHash(sealed.Leaf) != link.Leaf {
+		return sealed, corruptAt(link.Index, NotLogged, "negative", "the entry is not the one of the chain")
+	}
+	if err := tlog.VerifyInclusion(link.Leaf, link.Index, sealed.Proof, view.Checkpoint); err != nil {
+		return sealed, corruptAt(link.Index, BadProof, "negative", "%v", err)
+	}
+	return sealed, nil
 }
 
 // scopeOf is from what a piece of evidence takes credit; zeros where from nothing.

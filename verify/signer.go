@@ -26,7 +26,8 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 	if a, ok := it.statement.Predicate.(*attest.Approval); ok && a.Assertion != nil {
 		return refuse(WrongScope, "an approval with an assertion is signed around by the trust folder's console, and by nobody else")
 	}
-	p, k, ok := v.roster.ByKey(id)
+	people := v.rosterFor(it)
+	p, k, ok := people.ByKey(id)
 	if !ok {
 		return refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(it.key))
 	}
@@ -38,13 +39,13 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 		return r
 	}
 	it.assurance = roster.ByKey
-	return v.checkSpeaker(it)
+	return v.checkSpeaker(it, people)
 }
 
 // checkSpeaker asks whether the principal may say such a thing, and says it themselves.
-func (v *Verifier) checkSpeaker(it *item) *Refusal {
+func (v *Verifier) checkSpeaker(it *item, people *roster.Roster) *Refusal {
 	p, typ := it.principal, it.statement.Predicate.Type()
-	if !MayMake(v.roster, p, typ) && !(it.summary() && p.Kind == roster.Service && p.MaySign(typ)) {
+	if !MayMake(people, p, typ) && !(it.summary() && p.Kind == roster.Service && p.MaySign(typ)) {
 		return refuse(WrongScope, "%s %s may not make %s", p.Kind, p.ID, typ)
 	}
 	if said := speaker(it.statement.Predicate); said != "" && said != p.ID {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/countersign-dev/countersign/internal/scenario"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/verify"
 	"github.com/sigstore/sigstore-go/pkg/root"
 )

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -15,8 +17,11 @@ import (
 
 // Config is what a Verifier is made of.
 type Config struct {
-	Trust  *Trust
+	Trust *Trust
+	// Roster is who there is. Where Roll says who there was at each place of the log,
+	// it is the last of them.
 	Roster *roster.Roster
+	Roll   Roll // nil: Roster held from the beginning
 	// OwnLog is for the log's own process, over its own store, which checks each
 	// entry against the tree as it reads it: the store's times are believed, so
 	// timestamp tokens are not verified again, and what was opened once is
@@ -27,8 +32,20 @@ type Config struct {
 	Following Following
 	// Workers open entries at the same time; zero means GOMAXPROCS.
 	Workers int
+	// Remember keeps opened entries in memory for others than the log's own process
+	// too: where many decisions are made from one log. Everything is still checked once.
+	Remember bool
 	// CacheSize bounds how many opened entries are remembered; zero means 16,384.
 	CacheSize int
+}
+
+// A Roll says who there was at each place of a log: a statement is judged by the
+// roster that was in force when the log took it.
+type Roll interface {
+	// RosterAt returns the roster for an entry at an index that the log took at a time.
+	RosterAt(index uint64, at time.Time) *roster.Roster
+	// Rosters lists all that RosterAt may return.
+	Rosters() []*roster.Roster
 }
 
 // A Verifier makes evidence under one version of trust and roster. It is safe
@@ -36,7 +53,9 @@ type Config struct {
 type Verifier struct {
 	trust     *Trust
 	roster    *roster.Roster
+	roll      Roll // nil where there is only one roster
 	ownLog    bool
+	remember  bool
 	following Following
 	workers   int
 	// keys are those that may have signed, parsed: the roster's and the service's.
@@ -62,7 +81,7 @@ func New(c Config) (*Verifier, error) {
 	if err := c.Trust.Check(); err != nil {
 		return nil, fmt.Errorf("trust: %w", err)
 	}
-	v := &Verifier{trust: c.Trust, roster: c.Roster, ownLog: c.OwnLog, following: c.Following, workers: c.Workers, keys: make(map[roster.KeyID]*attest.PublicKey)}
+	v := &Verifier{trust: c.Trust, roster: c.Roster, ownLog: c.OwnLog, remember: c.OwnLog || c.Remember, following: c.Following, workers: c.Workers, keys: make(map[roster.KeyID]*attest.PublicKey)}
 	if v.workers <= 0 {
 		v.workers = runtime.GOMAXPROCS(0)
 	}
@@ -73,35 +92,69 @@ func New(c Config) (*Verifier, error) {
 	if v.opened, err = lru.New[place, *Evidence](c.CacheSize); err != nil {
 		return nil, err
 	}
+	if c.Roll != nil && len(c.Roll.Rosters()) > 1 {
+		v.roll = c.Roll
+	}
 	return v, v.readKeys()
 }
 
 func (v *Verifier) readKeys() error {
 	service := roster.KeyID(v.trust.Service.ID())
-	for _, p := range v.roster.Principals() {
-		for _, k := range p.Keys {
-			if k.SPKI == nil {
-				continue // it signs no statements
+	all := []*roster.Roster{v.roster}
+	if v.roll != nil {
+		all = append(all, v.roll.Rosters()...)
+	}
+	for _, r := range all {
+		for _, p := range r.Principals() {
+			for _, k := range p.Keys {
+				if _, known := v.keys[k.ID]; known || k.SPKI == nil {
+					continue // without SPKI it signs no statements
+				}
+				key, err := attest.ParsePublicKey(k.SPKI)
+				if err != nil {
+					return fmt.Errorf("roster: key of %s: %w", p.ID, err)
+				}
+				if k.ID == service {
+					return fmt.Errorf("roster: a key of %s is the trusted service's: one key, one voice", p.ID)
+				}
+				v.keys[k.ID] = key
 			}
-			key, err := attest.ParsePublicKey(k.SPKI)
-			if err != nil {
-				return fmt.Errorf("roster: key of %s: %w", p.ID, err)
-			}
-			if k.ID == service {
-				return fmt.Errorf("roster: a key of %s is the trusted service's: one key, one voice", p.ID)
-			}
-			v.keys[k.ID] = key
 		}
 	}
 	v.keys[service] = v.trust.Service
 	if c := v.trust.Console; c != nil {
 		id := roster.KeyID(c.Key.ID())
-		if p, _, taken := v.roster.ByKey(id); taken {
-			return fmt.Errorf("roster: a key of %s is the console's: one key, one voice", p.ID)
+		if v.keys[id] != nil {
+			return fmt.Errorf("roster: key %s is the console's too: one key, one voice", id)
 		}
 		v.keys[id] = c.Key
 	}
 	return nil
+}
+
+// rosterNow is the roster for what is offered to the log at a time.
+func (v *Verifier) rosterNow(now time.Time) *roster.Roster {
+	if v.roll == nil {
+		return v.roster
+	}
+	return v.roll.RosterAt(math.MaxUint64, now)
+}
+
+// rosterFor is the roster in force where an item was logged. That needs the time,
+// which is checked later: a token that does not verify is said then.
+func (v *Verifier) rosterFor(it *item) *roster.Roster {
+	switch {
+	case v.roll == nil:
+		return v.roster
+	case it.fresh:
+		return v.rosterNow(inSeconds(it.sealed.Time))
+	case it.time.IsZero():
+		it.untimed = v.checkToken(it)
+	}
+	if it.untimed != nil {
+		return v.roster
+	}
+	return v.roll.RosterAt(it.sealed.Index, it.time)
 }
 
 // Trust is what the verifier was made with. The caller must not change it.
@@ -115,7 +168,7 @@ func (v *Verifier) Roster() *roster.Roster { return v.roster }
 // itself. The entry's bytes must not change afterwards.
 func (v *Verifier) Open(_ context.Context, view *LogView, s Sealed) (*Evidence, *Refusal) {
 	at := placeOf(s)
-	if v.ownLog {
+	if v.remember {
 		if e, ok := v.opened.Get(at); ok {
 			return e, nil
 		}
@@ -125,16 +178,16 @@ func (v *Verifier) Open(_ context.Context, view *LogView, s Sealed) (*Evidence, 
 		return nil, r
 	}
 	e := it.evidence()
-	if v.ownLog {
+	if v.remember {
 		v.opened.Add(at, e)
 		v.opened.Add(place{index: at.index}, e)
 	}
 	return e, nil
 }
 
-// remembered returns an entry of the log's own store that was opened before.
+// remembered returns an entry of the log that was opened before.
 func (v *Verifier) remembered(index uint64) (*Evidence, bool) {
-	if !v.ownLog {
+	if !v.remember {
 		return nil, false
 	}
 	return v.opened.Get(place{index: index})

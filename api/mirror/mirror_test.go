@@ -21,7 +21,7 @@ import (
 	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/api/tsa"
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/badgerstore"
 	"github.com/countersign-dev/countersign/ledger/ledgertest"

@@ -10,7 +10,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/notes"
-	"github.com/countersign-dev/countersign/internal/scenario"
+	"github.com/countersign-dev/countersign/policy/scenario"
 )
 
 var enc = base64.StdEncoding.EncodeToString

@@ -115,11 +115,7 @@ func (a *app) approve(ctx context.Context, changes []string, f approving) error 
 		return err
 	}
 	defer f.pen.close()
-	pinned, err := pinnedGenesis(f.trust)
-	if err != nil {
-		return err
-	}
-	set, err := a.policySet(ctx, l, pinned)
+	set, err := a.policySet(ctx, l, f.trust)
 	if err != nil {
 		return err
 	}

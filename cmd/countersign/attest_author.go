@@ -45,7 +45,7 @@ func (a *app) authorship(ctx context.Context, idsOf []string, repository, head s
 	if err != nil {
 		return err
 	}
-	set, err := a.policySet(ctx, l, nil)
+	set, err := a.policySet(ctx, l, "")
 	if err != nil {
 		return err
 	}

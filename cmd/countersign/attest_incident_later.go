@@ -47,7 +47,7 @@ func (a *app) latestIncident(ctx context.Context, id string) (*cohort.Incident, 
 	if err != nil {
 		return nil, err
 	}
-	set, err := a.policySet(ctx, l, nil)
+	set, err := a.policySet(ctx, l, "")
 	if err != nil {
 		return nil, err
 	}

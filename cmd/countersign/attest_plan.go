@@ -77,7 +77,7 @@ func (a *app) attestPlan(ctx context.Context, path string, f planning) error {
 	if err != nil {
 		return err
 	}
-	set, err := a.policySet(ctx, l, nil)
+	set, err := a.policySet(ctx, l, "")
 	if err != nil {
 		return err
 	}

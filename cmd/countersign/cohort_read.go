@@ -3,16 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 
 	"connectrpc.com/connect"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger/tlog"
-	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/cohort"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/verify"
@@ -31,11 +28,12 @@ func (a *app) readLog(ctx context.Context, trustDir string) (*cohort.Log, error)
 	if err != nil {
 		return nil, err
 	}
-	set, err := policy.InForce(ctx, src, trust, false)
+	history, err := a.policyHistory(ctx, trustDir)
 	if err != nil {
-		return nil, classifyEvidence(err)
+		return nil, err
 	}
-	v, err := verify.New(verify.Config{Trust: trust, Roster: set.Roster})
+	set := history.InForce(a.now())
+	v, err := verify.New(verify.Config{Trust: trust, Roster: set.Roster, Roll: history})
 	if err != nil {
 		return nil, broken("%v", err)
 	}
@@ -46,7 +44,7 @@ func (a *app) readLog(ctx context.Context, trustDir string) (*cohort.Log, error)
 	return c.Finish(src.view), nil
 }
 
-// A wholeLog is one state of a log, read entry by entry. It is a verify.Source.
+// A wholeLog is one state of a log, read entry by entry.
 type wholeLog struct {
 	app    *app
 	ledger *ledger
@@ -181,52 +179,4 @@ func (s *wholeLog) seal(ctx context.Context, e *countersignv1.LogEntry) (verify.
 		sealed.Token = b.Receipt.Token
 	}
 	return sealed, nil
-}
-
-// View implements verify.Source.
-func (s *wholeLog) View(context.Context) (verify.LogView, error) { return s.view, nil }
-
-// Entry implements verify.Source.
-func (s *wholeLog) Entry(ctx context.Context, index uint64) (verify.Sealed, error) {
-	e, err := s.app.entry(ctx, s.ledger, index)
-	if err != nil {
-		return verify.Sealed{}, err
-	}
-	sealed, err := s.seal(ctx, e)
-	if err != nil {
-		return sealed, fmt.Errorf("entry %d: %w", index, err)
-	}
-	return sealed, nil
-}
-
-// Find implements verify.Source for the keys by which policies are found: subjects and
-// types. The answer is the ledger's word, and each entry in it is verified when it is
-// opened.
-func (s *wholeLog) Find(ctx context.Context, key string) ([]uint64, error) {
-	q := &countersignv1.SearchRequest{PageSize: 1000}
-	kind, value, _ := strings.Cut(key, ":")
-	switch kind {
-	case "subject":
-		q.Subject, q.PredicateType = value, attest.TypePolicy
-	case "type":
-		q.PredicateType = value
-	default:
-		return nil, broken("%.80q cannot be asked for", key)
-	}
-	found, err := s.app.search(ctx, s.ledger, q, verify.FindLimit(key))
-	if err != nil {
-		return nil, err
-	}
-	var out []uint64
-	for _, e := range found {
-		if e.Index < s.view.Size {
-			out = append(out, e.Index)
-		}
-	}
-	return out, nil
-}
-
-// Negative implements verify.Source; whoever reads the whole log asks for no chain.
-func (s *wholeLog) Negative(context.Context) ([]verify.Link, error) {
-	return nil, broken("the chain of negative evidence is not read here")
 }

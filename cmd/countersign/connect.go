@@ -14,6 +14,7 @@ import (
 	"github.com/countersign-dev/countersign/policy"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/proto/gen/countersign/v1/countersignv1connect"
+	"github.com/countersign-dev/countersign/verify"
 )
 
 // ledger is the connection to a server.
@@ -156,32 +157,44 @@ func statement(e *countersignv1.LogEntry) (*attest.Bundle, *attest.Statement, er
 	return b, st, nil
 }
 
-// policySet reads the policy set that the log began with. With a trust folder
-// its digest is held against the pinned one; without, it serves for showing only.
-func (a *app) policySet(ctx context.Context, l *ledger, pinned *attest.Digest) (*policy.Set, error) {
-	entries, err := a.search(ctx, l, &countersignv1.SearchRequest{PredicateType: attest.TypePolicy, PageSize: 1, WithBundles: true}, 1)
+// policySet reads the policy set in force. With a trust folder it is found from the
+// genesis on, as for a verdict; without, the newest that two keys have signed serves for
+// showing only.
+func (a *app) policySet(ctx context.Context, l *ledger, trustDir string) (*policy.Set, error) {
+	if trustDir != "" {
+		h, err := a.policyHistory(ctx, trustDir)
+		if err != nil {
+			return nil, err
+		}
+		return h.InForce(a.now()), nil
+	}
+	entries, err := a.search(ctx, l, &countersignv1.SearchRequest{PredicateType: attest.TypePolicy, PageSize: 100, WithBundles: true}, verify.MaxPolicies)
 	if err != nil {
 		return nil, err
 	}
 	if len(entries) == 0 {
 		return nil, broken("the log holds no policy")
 	}
-	_, st, err := statement(entries[0])
-	if err != nil {
-		return nil, err
+	var newest *attest.Policy
+	signers := make(map[string]map[string]bool) // by statement
+	for _, e := range entries {
+		_, st, err := statement(e)
+		if err != nil {
+			return nil, err
+		}
+		p, ok := st.Predicate.(*attest.Policy)
+		if !ok {
+			return nil, lied("the log calls entry %d a policy, and it is a %s", e.Index, st.Predicate.Type())
+		}
+		if signers[e.StatementDigest] == nil {
+			signers[e.StatementDigest] = make(map[string]bool)
+		}
+		signers[e.StatementDigest][e.Signer] = true
+		if newest == nil || p.Version > newest.Version && len(signers[e.StatementDigest]) > 1 {
+			newest = p
+		}
 	}
-	p, ok := st.Predicate.(*attest.Policy)
-	if !ok {
-		return nil, lied("the log calls entry %d a policy, and it is a %s", entries[0].Index, st.Predicate.Type())
-	}
-	set, err := policy.ParseSet(p.Files)
-	if err != nil {
-		return nil, err
-	}
-	if pinned != nil && set.Digest() != *pinned {
-		return nil, lied("the log's policy is sha256:%s, and the trust folder pins sha256:%s", set.Digest(), pinned)
-	}
-	return set, nil
+	return policy.ParseSet(newest.Files)
 }
 
 var errNoChange = errors.New("no such change")

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"os"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/policy"
@@ -56,7 +53,7 @@ func (a *app) pack(ctx context.Context, arg string, plan bool, repository, envir
 	if err != nil {
 		return err
 	}
-	text, err := a.fetchPack(ctx, l, req)
+	text, err := a.fetchPack(ctx, l, req, 0)
 	if err != nil {
 		return err
 	}
@@ -71,8 +68,9 @@ func (a *app) pack(ctx context.Context, arg string, plan bool, repository, envir
 }
 
 // fetchPack reads a whole pack from the ledger. Nothing in it is checked here.
-func (a *app) fetchPack(ctx context.Context, l *ledger, req policy.Request) ([]byte, error) {
-	msg := &countersignv1.EvidenceRequest{Repository: req.Repository, Environment: req.Environment}
+// size is that of the log as it is to be shown; zero for as it is.
+func (a *app) fetchPack(ctx context.Context, l *ledger, req policy.Request, size uint64) ([]byte, error) {
+	msg := &countersignv1.EvidenceRequest{Repository: req.Repository, Environment: req.Environment, TreeSize: size}
 	switch {
 	case req.Plan != nil:
 		msg.Subject = &countersignv1.EvidenceRequest_PlanSha256{PlanSha256: req.Plan.String()}
@@ -81,23 +79,5 @@ func (a *app) fetchPack(ctx context.Context, l *ledger, req policy.Request) ([]b
 	default:
 		msg.Subject = &countersignv1.EvidenceRequest_Commit{Commit: string(req.Commit)}
 	}
-	ctx, cancel := a.within(ctx)
-	defer cancel()
-	stream, err := l.verifier.Evidence(ctx, connect.NewRequest(msg))
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Close()
-	var out bytes.Buffer
-	for stream.Receive() {
-		chunk := stream.Msg().Chunk
-		if out.Len()+len(chunk) > maxPack {
-			return nil, broken("the ledger sends a pack of more than %d MiB", maxPack>>20)
-		}
-		out.Write(chunk)
-	}
-	if err := stream.Err(); err != nil {
-		return nil, fmt.Errorf("fetch evidence: %w", err)
-	}
-	return out.Bytes(), nil
+	return a.fetchEvidence(ctx, l, msg)
 }

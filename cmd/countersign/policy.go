@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,8 +16,8 @@ import (
 )
 
 func newPolicy(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "Write, check, show and sign a policy set"}
-	c.AddCommand(newPolicyInit(a), newPolicyCheck(a), newPolicyShow(a), newPolicySign(a))
+	c := &cobra.Command{Use: "policy", Short: "Write, check, compare, sign and publish policy sets"}
+	c.AddCommand(newPolicyInit(a), newPolicyCheck(a), newPolicyShow(a), newPolicyDiff(a), newPolicyTest(a), newPolicyBacktest(a), newPolicySign(a), newPolicyPublish(a), newPolicyHistory(a))
 	return c
 }
 
@@ -39,15 +42,24 @@ func newPolicyCheck(a *app) *cobra.Command {
 }
 
 func newPolicyShow(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "show DIR",
-		Short:   "Show a policy set: rules, people, domains",
-		Example: `  countersign policy show policy`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			set, err := policy.ReadFolder(args[0])
+	var trust, asOf, out string
+	c := &cobra.Command{
+		Use:   "show [DIR]",
+		Short: "Show a policy set: rules, people, domains",
+		Long: `Show the policy set of a folder, or, with --trust, the one in force in the ledger: now, or
+as of an entry of the log or a time. --out writes its three files, to start the next
+version from.`,
+		Example: `  countersign policy show policy
+  countersign policy show --trust trust --as-of 2026-03-01T12:00:00Z
+  countersign policy show --trust trust --out next`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			set, err := a.oneSet(c.Context(), args, trust, asOf)
 			if err != nil {
 				return err
+			}
+			if out != "" {
+				return a.writeSet(set, out)
 			}
 			if a.json() {
 				return a.writeJSON(set.Files())
@@ -55,6 +67,10 @@ func newPolicyShow(a *app) *cobra.Command {
 			return a.showPolicy(set)
 		},
 	}
+	trustFlag(c, &trust)
+	c.Flags().StringVar(&asOf, "as-of", "", "index of an entry, or a time (RFC 3339); default: now")
+	c.Flags().StringVar(&out, "out", "", "write the files of the set to this folder")
+	return c
 }
 
 func (a *app) showPolicy(set *policy.Set) error {
@@ -69,6 +85,9 @@ func (a *app) showPolicy(set *policy.Set) error {
 		mode := ""
 		if r.Mode == policy.Audit {
 			mode = " (audit only)"
+		}
+		if !r.EffectiveFrom.IsZero() {
+			mode += " (from " + r.EffectiveFrom.Format(time.RFC3339) + ")"
 		}
 		fmt.Fprintf(w, "%s%s\t%s\t%s\n", r.ID, mode, asks(r), when)
 	}
@@ -89,7 +108,20 @@ func (a *app) showPolicy(set *policy.Set) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	a.printf("\nowners: %s   tiers: %s   levels: %s\n", strings.Join(set.Roster.Owners, ", "), strings.Join(set.Tiers, " < "), strings.Join(set.Levels, " < "))
+	controls := make(map[string][]string)
+	for _, r := range set.Rules {
+		for _, c := range r.Controls {
+			controls[c] = append(controls[c], r.ID)
+		}
+	}
+	for i, c := range slices.Sorted(maps.Keys(controls)) {
+		if i == 0 {
+			a.printf("\n")
+		}
+		a.printf("control %s: %s\n", c, strings.Join(controls[c], ", "))
+	}
+	a.printf("\nchanges: %d owners sign, and what loosens waits %s\n", max(set.Changes.Approvals, 2), set.Changes.Delay)
+	a.printf("owners: %s   tiers: %s   levels: %s\n", strings.Join(set.Roster.Owners, ", "), strings.Join(set.Tiers, " < "), strings.Join(set.Levels, " < "))
 	return nil
 }
 
@@ -150,6 +182,3 @@ func shortType(full string) string {
 	}
 	return full
 }
-
-// publishedAt reads the time in what another owner signed, and checks that it
-// is about the same set.

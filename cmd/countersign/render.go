@@ -155,6 +155,9 @@ func (a *app) renderFailures(c *policy.Core) {
 		if r.Mode == string(policy.Audit) {
 			mode = " (audit only: shown, not enforced)"
 		}
+		if r.Mode == "upcoming" {
+			mode = " (warning: not enforced yet)"
+		}
 		a.printf("\n%s  %s%s\n", a.bold(r.Rule), r.Title, mode)
 		type group struct {
 			text string

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -71,16 +70,4 @@ func loadTrust(dir string) (*verify.Trust, error) {
 		return nil, wrong("--trust: %v", err)
 	}
 	return t, nil
-}
-
-// pinnedGenesis is the policy digest of a trust folder; nil without one.
-func pinnedGenesis(dir string) (*attest.Digest, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	t, err := loadTrust(dir)
-	if err != nil {
-		return nil, err
-	}
-	return &t.Genesis, nil
 }

@@ -19,7 +19,7 @@ import (
 
 type verifying struct {
 	environment, repository, trust, pack, repo, baseline, out string
-	followed                                                  string
+	followed, asOf                                            string
 	verbose, plan                                             bool
 	deriving
 }
@@ -44,11 +44,16 @@ far enough, the rest is read first (not with --pack). The verdict itself is the 
 
 A file named *.tfplan is a plan (--plan says so of others): may it be applied there?
 Where terraform or tofu is installed it reads the file, and the answer is no when the
-file does something else than was judged.`,
+file does something else than was judged.
+
+With --as-of, a decision of the past is repeated: the one at that index, or the last one about
+SUBJECT that was logged by that time. It is made again from what the log held then, at the
+time and under the policy of then, and must come out the same to the byte.`,
 		Example: `  countersign verify app.tar --repository github.com/org/repo --environment production --trust trust
   countersign verify app.tar --repository github.com/org/repo --environment production --trust trust --pack app.pack
   countersign verify sha256:9f86… --repository github.com/org/repo --environment staging
-  countersign verify prod.tfplan --repository github.com/org/infra --environment production --trust trust && terraform apply prod.tfplan`,
+  countersign verify prod.tfplan --repository github.com/org/infra --environment production --trust trust && terraform apply prod.tfplan
+  countersign verify app.tar --repository github.com/org/repo --environment production --trust trust --as-of 4711`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], f) },
 	}
@@ -63,6 +68,7 @@ file does something else than was judged.`,
 	fl.StringVar(&f.followed, "followed", "", "state folder of follow --statements: confirm from it that nothing was left out")
 	f.deriving.flags(c)
 	fl.BoolVar(&f.plan, "plan", false, "SUBJECT is a plan")
+	fl.StringVar(&f.asOf, "as-of", "", "index of a logged decision, or a time: repeat the decision of then")
 	fl.BoolVar(&f.verbose, "verbose", false, "list everything that was seen and does not count")
 	return c
 }
@@ -87,6 +93,9 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 		if trust, err = loadTrust(f.trust); err != nil {
 			return err
 		}
+	}
+	if f.asOf != "" {
+		return a.verifyAsOf(ctx, req, trust, f)
 	}
 	j := judgement{}
 	if f.followed != "" {
@@ -160,7 +169,7 @@ func (a *app) askLedger(ctx context.Context, req policy.Request, trust *verify.T
 	if trust == nil {
 		return nil
 	}
-	pack, err := a.fetchPack(call, l, req)
+	pack, err := a.fetchPack(call, l, req, 0)
 	if err != nil {
 		return err
 	}
@@ -217,16 +226,20 @@ func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int,
 	if err != nil {
 		return nil, classifyEvidence(err)
 	}
-	set, err := policy.InForce(ctx, src, trust, false)
+	h, err := policy.ReadHistory(ctx, src, trust, false)
 	if err != nil {
 		return nil, classifyEvidence(err)
 	}
+	in := policy.Input{History: h, Trust: trust, Request: req, Now: a.now()}
+	config := verify.Config{Trust: trust, Roster: h.Latest().Set.Roster, Roll: h}
 	if baseline != "" {
-		if set, err = policy.ReadFolder(baseline); err != nil {
+		set, err := policy.ReadFolder(baseline)
+		if err != nil {
 			return nil, err
 		}
+		in.History, in.Set = nil, set
+		config.Roster, config.Roll = set.Roster, nil
 	}
-	config := verify.Config{Trust: trust, Roster: set.Roster}
 	if followed != nil {
 		config.Following = followed
 	}
@@ -234,7 +247,7 @@ func (a *app) decideHere(ctx context.Context, pack interface{ Read([]byte) (int,
 	if err != nil {
 		return nil, broken("%v", err)
 	}
-	d, _, err := policy.Judge(ctx, src, v, policy.Input{Set: set, Trust: trust, Request: req, Now: a.now()})
+	d, _, err := policy.Judge(ctx, src, v, in)
 	if err != nil {
 		return nil, classifyEvidence(err)
 	}

@@ -333,7 +333,7 @@ func (f *creating) makeLog(ctx context.Context, d *daemon, s *secrets, t *verify
 		}
 	}
 	if err == nil { // as every verifier will
-		_, err = policy.InForce(ctx, api.NewSource(l), t, true)
+		_, err = policy.ReadHistory(ctx, api.NewSource(l), t, true)
 	}
 	stop()
 	return errors.Join(err, <-done, store.Close())

@@ -15,8 +15,8 @@ import (
 	sigstoretuf "github.com/sigstore/sigstore-go/pkg/tuf"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/verify"
 )

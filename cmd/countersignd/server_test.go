@@ -19,8 +19,8 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/proto/gen/countersign/v1/countersignv1connect"
 	"github.com/countersign-dev/countersign/verify"

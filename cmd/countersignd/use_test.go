@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/countersign-dev/countersign/internal/scenario"
+	"github.com/countersign-dev/countersign/policy/scenario"
 )
 
 func TestCreateRefuses(t *testing.T) {

@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/sigstore/sigstore-go/pkg/root"
 
-	"github.com/countersign-dev/countersign/internal/scenario"
 	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/verify"
 	"github.com/countersign-dev/countersign/verify/sigstoreroot"
 )

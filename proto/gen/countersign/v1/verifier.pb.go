@@ -291,9 +291,12 @@ type EvidenceRequest struct {
 	//	*EvidenceRequest_ArtifactSha256
 	//	*EvidenceRequest_Commit
 	//	*EvidenceRequest_PlanSha256
-	Subject       isEvidenceRequest_Subject `protobuf_oneof:"subject"`
-	Repository    string                    `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
-	Environment   string                    `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
+	Subject     isEvidenceRequest_Subject `protobuf_oneof:"subject"`
+	Repository  string                    `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
+	Environment string                    `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
+	// The log as it was when it had so many entries: the size of a checkpoint that was
+	// signed, as decisions name it. Zero: as it is.
+	TreeSize      uint64 `protobuf:"varint,6,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -374,6 +377,13 @@ func (x *EvidenceRequest) GetEnvironment() string {
 		return x.Environment
 	}
 	return ""
+}
+
+func (x *EvidenceRequest) GetTreeSize() uint64 {
+	if x != nil {
+		return x.TreeSize
+	}
+	return 0
 }
 
 type isEvidenceRequest_Subject interface {
@@ -465,7 +475,7 @@ const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12'\n" +
 	"\x0fdecision_bundle\x18\x04 \x01(\fR\x0edecisionBundle\x12\x1d\n" +
 	"\n" +
-	"vsa_bundle\x18\x05 \x01(\fR\tvsaBundle\"\xc6\x01\n" +
+	"vsa_bundle\x18\x05 \x01(\fR\tvsaBundle\"\xe3\x01\n" +
 	"\x0fEvidenceRequest\x12)\n" +
 	"\x0fartifact_sha256\x18\x01 \x01(\tH\x00R\x0eartifactSha256\x12\x18\n" +
 	"\x06commit\x18\x02 \x01(\tH\x00R\x06commit\x12!\n" +
@@ -474,7 +484,8 @@ const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\x12 \n" +
-	"\venvironment\x18\x04 \x01(\tR\venvironmentB\t\n" +
+	"\venvironment\x18\x04 \x01(\tR\venvironment\x12\x1b\n" +
+	"\ttree_size\x18\x06 \x01(\x04R\btreeSizeB\t\n" +
 	"\asubject\"(\n" +
 	"\x10EvidenceResponse\x12\x14\n" +
 	"\x05chunk\x18\x01 \x01(\fR\x05chunk*Z\n" +

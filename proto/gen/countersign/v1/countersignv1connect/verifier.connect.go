@@ -49,7 +49,8 @@ type VerifierServiceClient interface {
 	// one. Everybody else gets a dry run, and it is marked so.
 	Verify(context.Context, *connect.Request[v1.VerifyRequest]) (*connect.Response[v1.VerifyResponse], error)
 	// Evidence returns the evidence pack that the decision rests on, in pieces:
-	// whoever holds the trust folder can decide again from it, offline.
+	// whoever holds the trust folder can decide again from it, offline. Without subject,
+	// repository and environment it is the policy sets of the log alone.
 	Evidence(context.Context, *connect.Request[v1.EvidenceRequest]) (*connect.ServerStreamForClient[v1.EvidenceResponse], error)
 }
 
@@ -104,7 +105,8 @@ type VerifierServiceHandler interface {
 	// one. Everybody else gets a dry run, and it is marked so.
 	Verify(context.Context, *connect.Request[v1.VerifyRequest]) (*connect.Response[v1.VerifyResponse], error)
 	// Evidence returns the evidence pack that the decision rests on, in pieces:
-	// whoever holds the trust folder can decide again from it, offline.
+	// whoever holds the trust folder can decide again from it, offline. Without subject,
+	// repository and environment it is the policy sets of the log alone.
 	Evidence(context.Context, *connect.Request[v1.EvidenceRequest], *connect.ServerStream[v1.EvidenceResponse]) error
 }
 

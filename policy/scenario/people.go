@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,12 +68,16 @@ var cast = []one{
 	{section: "services", id: "forge", rest: "forge: true, emails: [forge@example.com]", keys: []string{"forge"}},
 }
 
-// people writes people.yaml. change edits the entries, for an auditor's own roster.
-func people(change map[string]string) string {
+// people writes people.yaml. change edits the entries, for an auditor's own roster; the
+// others come to the cast, or take somebody's place in it.
+func people(owners string, change map[string]string, others ...one) string {
 	var b strings.Builder
-	b.WriteString("owners: [dave, erin]\n")
+	fmt.Fprintf(&b, "owners: [%s]\n", owners)
 	section := ""
-	for _, p := range cast {
+	all := slices.DeleteFunc(slices.Clone(cast), func(p one) bool {
+		return slices.ContainsFunc(others, func(o one) bool { return o.id == p.id })
+	})
+	for _, p := range append(slices.Clone(others), all...) {
 		if change[p.id] == "drop" {
 			continue
 		}

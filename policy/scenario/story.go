@@ -1,4 +1,4 @@
-// Package scenario tells stories for tests: real keys, a real git repository, a
+// Package scenario tells stories, for tests and for trials of a policy (see trial.go): real keys, a real git repository, a
 // real log in memory, and people who write, review and merge. A story is a few
 // lines of text, one step a line:
 //
@@ -22,14 +22,20 @@
 // ("approve bob h1 env=staging"). Whoever signs may do so with a certificate
 // (keyless=me), send the hash alone (hash=NAME, and later: attach NAME), or have it
 // imported from another log (foreign=known); see carry.go. Carol may approve with an
-// SSH key or a passkey (via=touch); see credential.go. A line that starts with "-" is only told in the
+// SSH key or a passkey (via=touch); see credential.go. Owners may publish further policy
+// sets; see sets.go. A line that starts with "-" is only told in the
 // attack, one that starts with "+" only in its twin. Each statement is logged a
 // minute after the one before.
 package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +50,22 @@ import (
 type Story struct {
 	Text  string
 	Rules string
+	// Later are the rules of the sets that the story publishes with rules=later.
+	Later string
+}
+
+// ReadStory reads the folder of a story: story.txt, and where there are some, rules.yaml
+// and later.yaml.
+func ReadStory(dir string) (Story, error) {
+	var s Story
+	for name, into := range map[string]*string{"story.txt": &s.Text, "rules.yaml": &s.Rules, "later.yaml": &s.Later} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && (name == "story.txt" || !errors.Is(err, fs.ErrNotExist)) {
+			return s, err
+		}
+		*into = string(text)
+	}
+	return s, nil
 }
 
 // Twin says which of the two tellings of a story is told.
@@ -61,6 +83,7 @@ type Told struct {
 	Log      *Log
 	Verifier *verify.Verifier
 	Input    policy.Input // with what was gathered
+	Roll     verify.Roll  // nil where the judge has a roster of their own
 	Err      error        // of gathering
 	IDs      map[string]gitfacts.ID
 }
@@ -85,7 +108,7 @@ const domains = `domains:
 func Tell(s Story, twin Twin) (*Told, error) {
 	repositories.mu.Lock()
 	defer repositories.mu.Unlock()
-	t := &teller{log: NewLog(), names: make(map[string]uint64), auditor: make(map[string]string), baseline: "base", places: []string{"staging", "production"}, ask: step{}, statements: make(map[string]signed), parcels: make(map[string]parcel)}
+	t := &teller{log: NewLog(), names: make(map[string]uint64), auditor: make(map[string]string), baseline: "base", places: []string{"staging", "production"}, ask: step{}, statements: make(map[string]signed), parcels: make(map[string]parcel), sets: make(map[string]*policy.Set), story: s}
 	steps, err := parse(s.Text, twin)
 	if err != nil {
 		return nil, err
@@ -106,6 +129,7 @@ type step struct {
 	verb string
 	args []string
 	opts map[string]string
+	raw  bool // opts are as they are: no underscore stands for a space
 }
 
 func (s *step) arg(i int) string {
@@ -117,7 +141,9 @@ func (s *step) arg(i int) string {
 
 // opt is an option, or what it is when it is not given.
 func (s *step) opt(name, otherwise string) string {
-	if v, ok := s.opts[name]; ok {
+	if v, ok := s.opts[name]; ok && s.raw {
+		return v
+	} else if ok {
 		return strings.ReplaceAll(v, "_", " ")
 	}
 	return otherwise
@@ -171,9 +197,14 @@ type teller struct {
 	unsafe     bool
 	set        *policy.Set // as it is judged by
 	trust      *verify.Trust
+	roll       verify.Roll
+	policies   *policy.History // nil for a judge with a roster of their own
 	verifier   *verify.Verifier
+	sets       map[string]*policy.Set // by name; the first is "genesis"
+	story      Story
 	ask        step
 	parcels    map[string]parcel
+	begins     bool // the judged history begins at the base commit, whatever the set says
 	foreign    *Log // that trust folders name; nil where the story needs none
 }
 
@@ -184,6 +215,11 @@ type signed struct {
 
 // files of a policy set.
 func (t *teller) files(rules string, auditor map[string]string) attest.PolicyFiles {
+	return t.setFiles(1, rules, "", people("dave, erin", auditor))
+}
+
+// setFiles are those of one version; changes is a line of policy.yaml.
+func (t *teller) setFiles(version int, rules, changes, people string) attest.PolicyFiles {
 	var baselines string
 	if t.baseline != "none" {
 		baselines = "baselines:\n"
@@ -195,10 +231,10 @@ func (t *teller) files(rules string, auditor map[string]string) attest.PolicyFil
 		rules = defaultRules
 	}
 	return attest.PolicyFiles{
-		Policy: "name: story\nversion: 1\nlevels: [junior, mid, senior, staff]\ntiers: [low, medium, high, critical]\n" +
+		Policy: fmt.Sprintf("name: story\nversion: %d\n", version) + changes + "levels: [junior, mid, senior, staff]\ntiers: [low, medium, high, critical]\n" +
 			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]}\n" +
 			"validFor: 15m\n" + baselines + "rules:\n" + strings.TrimLeft(rules, "\n"),
-		People:  people(auditor),
+		People:  people,
 		Domains: domains,
 	}
 }
@@ -225,7 +261,7 @@ func (t *teller) enact(s Story, steps []step) error {
 	if err != nil {
 		return err
 	}
-	t.set = set
+	t.set, t.sets["genesis"] = set, set
 	if len(t.auditor) > 0 {
 		if t.set, err = policy.ParseSet(t.files(s.Rules, t.auditor)); err != nil {
 			return err
@@ -243,9 +279,6 @@ func (t *teller) enact(s Story, steps []step) error {
 			return err
 		}
 	}
-	if t.verifier, err = verify.New(verify.Config{Trust: t.trust, Roster: set.Roster, Workers: 1}); err != nil {
-		return err
-	}
 	genesis := &attest.Statement{
 		Subjects:  []attest.Subject{{Digest: map[string]string{"sha256": set.Digest().String()}}},
 		Predicate: &attest.Policy{Name: set.Name, Version: set.Version, Files: set.Files(), PublishedAt: attest.At(Start)},
@@ -261,7 +294,7 @@ func (t *teller) enact(s Story, steps []step) error {
 			return fmt.Errorf("line %d: %s: %w", steps[i].line, steps[i].verb, err)
 		}
 	}
-	return nil
+	return t.readPolicies()
 }
 
 // judge gathers what the asking gate would.
@@ -282,8 +315,17 @@ func (t *teller) judge() (*Told, error) {
 	if err != nil {
 		return nil, err
 	}
-	told := &Told{Set: t.set, Log: t.log, Verifier: t.verifier, IDs: t.history.ids}
-	told.Input = policy.Input{Set: t.set, Trust: t.trust, Request: req, Now: t.log.Clock.Add(after)}
+	now := t.log.Clock.Add(after)
+	if t.policies != nil {
+		t.set = t.policies.InForce(now)
+	}
+	if t.begins {
+		set := *t.set
+		set.Baselines = append(slices.Clone(set.Baselines), policy.Baseline{Repository: req.Repository, Environment: req.Environment, Commit: string(t.history.ids["base"]), Reason: "trial"})
+		t.set = &set
+	}
+	told := &Told{Set: t.set, Log: t.log, Verifier: t.verifier, IDs: t.history.ids, Roll: t.roll}
+	told.Input = policy.Input{Set: t.set, History: t.policies, Trust: t.trust, Request: req, Now: now}
 	var baselines []gitfacts.ID
 	for _, b := range t.set.Baselines {
 		baselines = append(baselines, gitfacts.ID(b.Commit))

@@ -42,7 +42,7 @@ func (t *teller) do(s *step) error {
 	case "authorship":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Authorship{
 			Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: number(s.arg(1))}, Origin: attest.Origin(s.arg(2)),
-			HumanOperator: s.opt("operator", ""), Agents: agents(s.opts["tool"]), DeclaredBy: principal(s.arg(0)), DeclaredAt: now,
+			HumanOperator: s.opt("operator", ""), Agents: agents(s.opts["tool"]), DeclaredBy: s.opt("as", principal(s.arg(0))), DeclaredAt: now,
 		})
 	case "risk":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Risk{
@@ -64,6 +64,10 @@ func (t *teller) do(s *step) error {
 		return t.revoke(s)
 	case "allow":
 		return t.allow(s, now)
+	case "set":
+		return t.makeSet(s)
+	case "publish":
+		return t.publish(s)
 	case "attach":
 		return t.attach(s)
 	case "noise":
