@@ -8,9 +8,8 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger/tlog"
-	"github.com/countersign-dev/countersign/policy/cohort"
+	"github.com/countersign-dev/countersign/policy/incident"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
-	"github.com/countersign-dev/countersign/verify"
 )
 
 // latest stands for the statement in force.
@@ -18,7 +17,7 @@ const latest = "latest"
 
 // carryOver keeps what people have said of an incident and its webhook does not know: a
 // worse severity, domains, causes, an earlier start.
-func carryOver(i *attest.Incident, now *cohort.Incident, severity bool) {
+func carryOver(i *attest.Incident, now *incident.Incident, severity bool) {
 	if severity && i.Severity.Below(now.Severity) {
 		i.Severity = now.Severity
 	}
@@ -42,7 +41,7 @@ func carryOver(i *attest.Incident, now *cohort.Incident, severity bool) {
 // latestIncident asks the ledger for the statement in force about an incident; nil when
 // there is none. What a ledger hides cannot make less of an incident: a statement that
 // supersedes another than the one in force counts for nothing.
-func (a *app) latestIncident(ctx context.Context, id string) (*cohort.Incident, error) {
+func (a *app) latestIncident(ctx context.Context, id string) (*incident.Incident, error) {
 	l, err := a.connect()
 	if err != nil {
 		return nil, err
@@ -56,7 +55,7 @@ func (a *app) latestIncident(ctx context.Context, id string) (*cohort.Incident, 
 	if err != nil {
 		return nil, err
 	}
-	c := cohort.NewCollector(set)
+	h := incident.History{MayRevoke: func(string, string) bool { return false }}
 	for _, e := range found {
 		if e.Unseen {
 			continue
@@ -65,14 +64,13 @@ func (a *app) latestIncident(ctx context.Context, id string) (*cohort.Incident, 
 		if err != nil {
 			return nil, err
 		}
-		who := cohort.Entry{Index: e.Index, Time: e.LoggedAt.AsTime(), Digest: b.Digest().String(), Signer: e.Person, Key: e.Signer}
-		if p, ok := set.Roster.Principal(e.Person); ok {
-			who.Kind = p.Kind
+		i, ok := st.Predicate.(*attest.Incident)
+		p, known := set.Roster.Principal(e.Person)
+		if ok && known {
+			h.Said = append(h.Said, incident.Said{Index: e.Index, Time: e.LoggedAt.AsTime(), Digest: b.Digest().String(), Signer: p.ID, Key: e.Signer, Kind: p.Kind, What: i})
 		}
-		c.Record(who, st, nil)
 	}
-	log := c.Finish(verify.LogView{Checkpoint: tlog.Checkpoint{Size: tlog.MaxSize}})
-	for _, inc := range log.Incidents() {
+	for _, inc := range h.At(tlog.MaxSize) {
 		if inc.ID == id {
 			return inc, nil
 		}

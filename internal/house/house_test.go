@@ -32,6 +32,9 @@ var mayImport = map[string][]string{
 	"verify/follow":        {"attest", "verify", "ledger/tlog"},
 	"verify/sigstoreroot":  {"verify", "ledger/tlog", "policy/roster", "policy/strictyaml"},
 	"policy":               {"+attest", "verify", "policy/roster", "policy/strictyaml", "ledger/tlog"},
+	"policy/incident":      {"attest", "policy/roster"},
+	"policy/cohort":        {"+attest", "verify", "policy", "policy/incident", "policy/roster", "+policy/cohort"},
+	"policy/cohort/intake": {"attest", "policy/strictyaml"},
 	"api":                  {"+attest", "+verify", "+policy", "ledger", "ledger/tlog", "+proto/gen", "+api"},
 	"api/tuf":              {},
 	"cmd/countersign":      {"+attest", "+verify", "+policy", "ledger/tlog", "+proto/gen"},
@@ -41,10 +44,8 @@ var mayImport = map[string][]string{
 	"ledger/witness":       {"ledger/tlog"},
 	"api/mirror":           {"attest", "verify", "ledger", "ledger/tlog", "+proto/gen"},
 	"attest/planfacts":     {"attest", "policy/strictyaml"},
-	"policy/cohort":        {"+attest", "verify", "policy", "policy/roster", "+policy/cohort"},
-	"policy/cohort/intake": {"attest", "policy/strictyaml"},
-	"policy/scenario":     {"+attest", "verify", "verify/sigstoreroot", "policy", "policy/roster", "policy/strictyaml", "ledger/tlog", "api/tsa"},
-	"api/tsa":             {"verify"},
+	"policy/scenario":      {"+attest", "verify", "verify/sigstoreroot", "policy", "policy/roster", "policy/strictyaml", "ledger/tlog", "api/tsa"},
+	"api/tsa":              {"verify"},
 }
 
 // onlyImporter lists libraries that one room alone may import.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/policy/incident"
 )
 
 // BypassKind says how a deployment went past the gate.
@@ -59,14 +61,14 @@ type Coverage struct {
 
 // A Register is what went past the gate, and where nobody could tell.
 type Register struct {
-	Origin   string       `json:"origin"`
-	Size     uint64       `json:"size"`
-	AsOf     time.Time    `json:"asOf"`  // when that state of the log was signed
-	Kinds    []BypassKind `json:"kinds"` // that are looked for
-	Bypasses []Bypass     `json:"bypasses"`
-	Coverage []Coverage   `json:"coverage"`
-	Remarks  []Remark     `json:"remarks"` // about deployments that were attested late, or name no decision
-	Unread   int          `json:"unread"`  // entries that are no evidence, or of which there is a hash alone
+	Origin   string            `json:"origin"`
+	Size     uint64            `json:"size"`
+	AsOf     time.Time         `json:"asOf"`  // when that state of the log was signed
+	Kinds    []BypassKind      `json:"kinds"` // that are looked for
+	Bypasses []Bypass          `json:"bypasses"`
+	Coverage []Coverage        `json:"coverage"`
+	Remarks  []incident.Remark `json:"remarks"` // about deployments that were attested late, or name no decision
+	Unread   int               `json:"unread"`  // entries that are no evidence, or of which there is a hash alone
 }
 
 // lateAfter is how long after a deployment its statement may come without a remark.
@@ -77,7 +79,7 @@ func (l *Log) Bypasses(q Query) *Register { return l.join().bypasses(q) }
 
 func (j *joined) bypasses(q Query) *Register {
 	q.fill()
-	r := &Register{Origin: j.log.Origin, Size: j.log.Size, AsOf: j.log.Time, Unread: j.log.unread(), Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []Remark{}}
+	r := &Register{Origin: j.log.Origin, Size: j.log.Size, AsOf: j.log.Time, Unread: j.log.unread(), Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []incident.Remark{}}
 	for _, d := range j.deployed {
 		if !q.holds(d) {
 			continue
@@ -88,10 +90,10 @@ func (j *joined) bypasses(q Query) *Register {
 			}
 		}
 		if late := d.Time.Sub(d.DeployedAt); late > lateAfter {
-			r.Remarks = append(r.Remarks, Remark{d.Index, fmt.Sprintf("was attested %s after it is said to have happened", late.Round(time.Minute))})
+			r.Remarks = append(r.Remarks, incident.Remark{Index: d.Index, Why: fmt.Sprintf("was attested %s after it is said to have happened", late.Round(time.Minute))})
 		}
 		if d.Decision == "" {
-			r.Remarks = append(r.Remarks, Remark{d.Index, "names no decision; it is held against what the gate said last before it"})
+			r.Remarks = append(r.Remarks, incident.Remark{Index: d.Index, Why: "names no decision; it is held against what the gate said last before it"})
 		}
 	}
 	r.Coverage = j.coverage(&q, r.Bypasses)

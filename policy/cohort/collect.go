@@ -9,6 +9,7 @@ import (
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/incident"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -75,7 +76,7 @@ func (c *Collector) Record(e Entry, st *attest.Statement, facts *gitfacts.Facts)
 	case *attest.Deployment:
 		l.Deployments = append(l.Deployments, Deployment{e, artifacts(st), p.Environment, p.Target, p.Actor, p.DeployedAt.Time, p.Decision, p.ExposedTo})
 	case *attest.Incident:
-		l.Said = append(l.Said, Said{e, p})
+		l.Said = append(l.Said, incident.Said{Index: e.Index, Time: e.Time, Digest: e.Digest, Signer: e.Signer, Key: e.Key, Kind: e.Kind, What: p})
 	case *attest.Decision:
 		d, err := policy.Recorded(p)
 		if err != nil {
@@ -98,7 +99,7 @@ func (c *Collector) Record(e Entry, st *attest.Statement, facts *gitfacts.Facts)
 			l.Releases = append(l.Releases, Release{e, repository, "", artifacts(st)})
 		}
 	case *attest.Revocation:
-		r := Revocation{Entry: e, Revokes: p.Revokes}
+		r := incident.Revocation{Index: e.Index, Signer: e.Signer, Revokes: p.Revokes}
 		if p.EffectiveFrom != nil {
 			r.EffectiveFrom = p.EffectiveFrom.Time
 		}
@@ -114,13 +115,13 @@ func (c *Collector) Finish(view verify.LogView) *Log {
 	l := &c.log
 	l.Origin, l.Size, l.Time = view.Origin, view.Size, view.Time
 	sortEntries(l.Deployments, func(d *Deployment) uint64 { return d.Index })
-	sortEntries(l.Said, func(d *Said) uint64 { return d.Index })
+	sortEntries(l.Said, func(d *incident.Said) uint64 { return d.Index })
 	sortEntries(l.Decisions, func(d *Decision) uint64 { return d.Index })
 	sortEntries(l.Requests, func(d *Request) uint64 { return d.Index })
 	sortEntries(l.Approvals, func(d *Approval) uint64 { return d.Index })
 	sortEntries(l.Authorships, func(d *Authorship) uint64 { return d.Index })
 	sortEntries(l.Releases, func(d *Release) uint64 { return d.Index })
-	sortEntries(l.Revocations, func(d *Revocation) uint64 { return d.Index })
+	sortEntries(l.Revocations, func(d *incident.Revocation) uint64 { return d.Index })
 	sortEntries(l.Refused, func(d *Refused) uint64 { return d.Index })
 	slices.Sort(l.Unseen)
 	for _, a := range c.activities {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/incident"
 )
 
 // A Deployed is a deployment with what the log knows of what it brought.
@@ -26,7 +27,7 @@ type Deployed struct {
 
 // A Fault is an incident that is put down to a deployment.
 type Fault struct {
-	Incident   *Incident
+	Incident   *incident.Incident
 	Confidence attest.Confidence
 }
 
@@ -38,9 +39,9 @@ type joined struct {
 	log        *Log
 	principals map[string]*Principal
 	deployed   []*Deployed
-	incidents  []*Incident
+	incidents  []*incident.Incident
 	// unplaced are incidents that no deployment of the log is a cause of.
-	unplaced []*Incident
+	unplaced []*incident.Incident
 
 	byDigest  map[string]*Decision
 	byPlace   map[place][]*Decision
@@ -256,7 +257,7 @@ func lastBefore(list []*Deployed, at time.Time) *Deployed {
 }
 
 // caused notes an incident once, with the most confidence that is had.
-func (d *Deployed) caused(inc *Incident, c attest.Confidence) {
+func (d *Deployed) caused(inc *incident.Incident, c attest.Confidence) {
 	for _, f := range d.Caused {
 		if f.Incident == inc {
 			if c.AtLeast(f.Confidence) {

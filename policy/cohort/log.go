@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/incident"
 	"github.com/countersign-dev/countersign/policy/roster"
 )
 
@@ -25,13 +26,13 @@ type Log struct {
 	People        []Principal
 
 	Deployments []Deployment
-	Said        []Said // about incidents
+	Said        []incident.Said // about incidents
 	Decisions   []Decision
 	Requests    []Request
 	Approvals   []Approval
 	Authorships []Authorship
 	Releases    []Release
-	Revocations []Revocation
+	Revocations []incident.Revocation
 	Activities  []Activity // by signer and type, sorted
 
 	// Refused are entries that became no evidence, Unseen those of which the log has the
@@ -84,12 +85,6 @@ type Deployment struct {
 	ExposedTo     []string
 }
 
-// Said is one incident/v1 statement.
-type Said struct {
-	Entry
-	Incident *attest.Incident
-}
-
 // A Decision is one logged decision/v1, reduced to its outcome and its changes.
 type Decision struct {
 	Entry
@@ -139,13 +134,6 @@ type Release struct {
 	Entry
 	Repository, Name string
 	Artifacts        []string
-}
-
-// A Revocation is one revocation/v1.
-type Revocation struct {
-	Entry
-	Revokes       []attest.Revoked
-	EffectiveFrom time.Time // zero: whatever the key ever signed
 }
 
 // An Activity counts what one signer made of one type.

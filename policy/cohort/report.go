@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/incident"
 )
 
 // A Query says which deployments a report is about.
@@ -51,8 +52,8 @@ type Report struct {
 	Uncertain []IncidentRef `json:"uncertain"`
 	// Waiting are statements that would make less of an incident, and have one person
 	// behind them; Ignored others that count for nothing.
-	Waiting []Remark `json:"waiting"`
-	Ignored []Remark `json:"ignored"`
+	Waiting []incident.Remark `json:"waiting"`
+	Ignored []incident.Remark `json:"ignored"`
 	// Unread is how many entries are in no figure: no evidence, or a hash alone.
 	Unread   int      `json:"unread"`
 	Warnings []string `json:"warnings"`
@@ -109,7 +110,7 @@ type IncidentRef struct {
 	Entries  []uint64        `json:"entries"`
 }
 
-func refOf(i *Incident) IncidentRef { return IncidentRef{i.ID, i.Severity, i.Counted} }
+func refOf(i *incident.Incident) IncidentRef { return IncidentRef{i.ID, i.Severity, i.Counted} }
 
 // A Ratio compares how often a cohort fails with how often the one it is held against
 // does.
@@ -145,7 +146,7 @@ func (q *Query) fails(f *Fault) bool {
 func (j *joined) report(q Query) *Report {
 	q.fill()
 	r := &Report{Origin: j.log.Origin, Size: j.log.Size, AsOf: j.log.Time, By: q.By, Confidence: q.Confidence, Severity: q.Severity, Level: Level, Unread: j.log.unread(), Cohorts: []Row{}, Ratios: []Ratio{},
-		Unplaced: []IncidentRef{}, Uncertain: []IncidentRef{}, Waiting: []Remark{}, Ignored: []Remark{}, Warnings: []string{}}
+		Unplaced: []IncidentRef{}, Uncertain: []IncidentRef{}, Waiting: []incident.Remark{}, Ignored: []incident.Remark{}, Warnings: []string{}}
 	if !q.Since.IsZero() {
 		r.Since = &q.Since
 	}
@@ -187,7 +188,7 @@ func (j *joined) order(by Dimension) func(string) int {
 func row(name string, list []*Deployed, q *Query) Row {
 	r := Row{Cohort: name, Deployments: len(list), Entries: make([]uint64, 0, len(list)), IncidentEntries: []IncidentRef{}, FailedEntries: []uint64{}}
 	var lead, waiting, restore sample
-	seen := make(map[*Incident]bool)
+	seen := make(map[*incident.Incident]bool)
 	for _, d := range list {
 		r.Entries = append(r.Entries, d.Index)
 		failed := false
@@ -220,7 +221,7 @@ func row(name string, list []*Deployed, q *Query) Row {
 }
 
 // restored is how long an incident took; nil while it lasts.
-func restored(i *Incident) *time.Duration {
+func restored(i *incident.Incident) *time.Duration {
 	if i.Said.ResolvedAt == nil {
 		return nil
 	}
@@ -235,7 +236,7 @@ func (j *joined) leftOver(r *Report, held []*Deployed, q *Query) {
 			r.Unplaced = append(r.Unplaced, refOf(inc))
 		}
 	}
-	sure, unsure := make(map[*Incident]bool), []*Incident{}
+	sure, unsure := make(map[*incident.Incident]bool), []*incident.Incident{}
 	for _, d := range held {
 		for _, f := range d.Caused {
 			if f.Confidence.AtLeast(q.Confidence) {

@@ -39,9 +39,9 @@ func (l *Log) ship(n int, edit func(*Change)) uint64 {
 func (l *Log) breaks(n int, severity attest.Severity, confidence attest.Confidence) {
 	id := fmt.Sprintf("d%063x", n)
 	end := attest.At(epoch.Add(10000*time.Hour + time.Duration(n)*time.Hour))
-	l.Said = append(l.Said, Said{l.next("pager", "0"), &attest.Incident{ID: fmt.Sprintf("INC-%d", n), Severity: severity,
+	l.Said = append(l.Said, said(l.next("pager", "0"), &attest.Incident{ID: fmt.Sprintf("INC-%d", n), Severity: severity,
 		StartedAt: attest.At(epoch.Add(10000 * time.Hour)), DetectedAt: attest.At(epoch.Add(10000 * time.Hour)), ResolvedAt: &end,
-		Causes: []attest.Cause{{Kind: attest.CauseDeployment, Digest: id, Confidence: confidence}}}})
+		Causes: []attest.Cause{{Kind: attest.CauseDeployment, Digest: id, Confidence: confidence}}}))
 }
 
 func ai(c *Change)     { c.Origin, c.Agents = "ai", []string{"claude"} }
@@ -118,8 +118,8 @@ func TestSayingItTwiceIsOneDeployment(t *testing.T) {
 		l := office()
 		l.ship(1, human)
 		c.tell(l)
-		l.Said = append(l.Said, Said{l.next("pager", "0"), &attest.Incident{ID: "INC-1", Severity: attest.Sev1,
-			Causes: []attest.Cause{{Kind: attest.CauseDeployment, Digest: l.Deployments[len(l.Deployments)-1].Digest, Confidence: attest.Likely}}}})
+		l.Said = append(l.Said, said(l.next("pager", "0"), &attest.Incident{ID: "INC-1", Severity: attest.Sev1,
+			Causes: []attest.Cause{{Kind: attest.CauseDeployment, Digest: l.Deployments[len(l.Deployments)-1].Digest, Confidence: attest.Likely}}}))
 		r := l.Report(Query{By: ByEnvironment})
 		failed := 0
 		for _, row := range r.Cohorts {

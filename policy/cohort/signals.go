@@ -103,7 +103,7 @@ func (j *joined) unattended(s *Signals, q *Query) {
 	people := make(map[string]bool) // incidents about which one has signed
 	for i := range j.log.Said {
 		if e := &j.log.Said[i]; e.Kind == roster.Person {
-			people[e.Incident.ID] = true
+			people[e.What.ID] = true
 		}
 	}
 	for _, inc := range j.incidents {

@@ -1,6 +1,8 @@
-package cohort
+package incident
 
 import (
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,30 +17,40 @@ var epoch = time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 
 func hexOf(c string) string { return strings.Repeat(c, 64) }
 
-// office has two people, one agent, and a service that pages.
-func office() *Log {
-	return &Log{Origin: "log.example", Tiers: []string{"low", "high"}, Levels: []string{"junior", "senior"}, Owners: []string{"olga"}, Environments: []string{"production"},
-		People: []Principal{
-			{"alice", roster.Person, "senior", []string{"shop"}, ""}, {"bob", roster.Person, "junior", []string{"shop"}, ""}, {"olga", roster.Person, "senior", nil, ""},
-			{"robot", roster.Agent, "", nil, "bob"}, {"pager", roster.Service, "", nil, ""}, {"ci", roster.Service, "", nil, ""}, {"gate", roster.Service, "", nil, ""},
-		}}
+// told is a history in which alice, bob and olga are people, and olga owns the policy.
+type told struct {
+	History
+	size uint64
 }
 
-// say logs a statement about an incident; the same digest is the same payload.
-func (l *Log) say(who, digest string, edit func(*attest.Incident)) {
+func office() *told {
+	return &told{History: History{MayRevoke: func(by, holder string) bool { return by == holder || by == "olga" }}}
+}
+
+func (l *told) Incidents() []*Incident { return l.At(l.size) }
+
+func (l *told) next() uint64 {
+	l.size++
+	return l.size - 1
+}
+
+// say logs a statement; the same digest is the same payload.
+func (l *told) say(who, digest string, edit func(*attest.Incident)) {
 	end := attest.At(epoch.Add(6 * time.Hour))
 	i := &attest.Incident{ID: "INC-7", Severity: attest.Sev1, StartedAt: attest.At(epoch), DetectedAt: attest.At(epoch), ResolvedAt: &end, Domains: []string{"checkout"},
 		Causes: []attest.Cause{{Kind: attest.CauseRelease, Digest: hexOf("e"), Confidence: attest.Likely}}}
 	if edit != nil {
 		edit(i)
 	}
-	l.Said = append(l.Said, Said{l.next(who, digest), i})
-}
-
-func (l *Log) next(who, digest string) Entry {
-	e := Entry{Index: l.Size, Time: epoch.Add(time.Duration(l.Size) * time.Minute), Digest: hexOf(digest), Signer: who, Kind: l.principals()[who].Kind, Key: hexOf("0"), How: ByKey}
-	l.Size++
-	return e
+	kind := roster.Service
+	switch {
+	case slices.Contains([]string{"alice", "bob", "olga"}, who):
+		kind = roster.Person
+	case who == "robot":
+		kind = roster.Agent
+	}
+	index := l.next()
+	l.Said = append(l.Said, Said{Index: index, Time: epoch.Add(time.Duration(index) * time.Minute), Digest: hexOf(digest), Signer: who, Kind: kind, What: i})
 }
 
 func after(digest string, edit func(*attest.Incident)) func(*attest.Incident) {
@@ -95,49 +107,49 @@ func TestOnePersonMakesMoreOfAnIncident(t *testing.T) {
 }
 
 func TestTricksThatWouldLowerASeverityAlone(t *testing.T) {
-	revoke := func(l *Log, who string, what attest.Revoked) {
-		l.Revocations = append(l.Revocations, Revocation{Entry: l.next(who, "9"), Revokes: []attest.Revoked{what}})
+	revoke := func(l *told, who string, what attest.Revoked) {
+		l.Revocations = append(l.Revocations, Revocation{Index: l.next(), Signer: who, Revokes: []attest.Revoked{what}})
 	}
 	for name, c := range map[string]struct {
-		tell func(*Log)
+		tell func(*told)
 		want attest.Severity
 	}{
-		"a mild first word": {func(l *Log) {
+		"a mild first word": {func(l *told) {
 			l.say("alice", "a", severity(attest.Sev4))
 			l.say("bob", "b", nil)
 		}, attest.Sev1},
-		"a second first word": {func(l *Log) {
+		"a second first word": {func(l *told) {
 			l.say("bob", "a", nil)
 			l.say("alice", "b", severity(attest.Sev4))
 		}, attest.Sev1},
-		"superseding what is not in force": {func(l *Log) {
+		"superseding what is not in force": {func(l *told) {
 			l.say("alice", "a", severity(attest.Sev4))
 			l.say("bob", "b", after("a", severity(attest.Sev1)))
 			l.say("alice", "c", after("a", severity(attest.Sev4)))
 		}, attest.Sev1},
-		"signing the first word again": {func(l *Log) {
+		"signing the first word again": {func(l *told) {
 			l.say("alice", "a", severity(attest.Sev4))
 			l.say("bob", "b", after("a", severity(attest.Sev1)))
 			l.say("alice", "a", severity(attest.Sev4))
 			l.say("pager", "a", severity(attest.Sev4))
 		}, attest.Sev1},
-		"revoking the bad news": {func(l *Log) {
+		"revoking the bad news": {func(l *told) {
 			l.say("alice", "a", nil)
 			revoke(l, "alice", attest.Revoked{Kind: attest.RevokedStatement, Digest: hexOf("a")})
 		}, attest.Sev1},
-		"a second person whose word was taken back": {func(l *Log) {
+		"a second person whose word was taken back": {func(l *told) {
 			l.say("pager", "a", nil)
 			l.say("alice", "b", after("a", severity(attest.Sev3)))
 			revoke(l, "olga", attest.Revoked{Kind: attest.RevokedPerson, Person: "bob"})
 			l.say("bob", "b", after("a", severity(attest.Sev3)))
 		}, attest.Sev1},
-		"twin: a stranger's revocation changes nothing": {func(l *Log) {
+		"twin: a stranger's revocation changes nothing": {func(l *told) {
 			l.say("pager", "a", nil)
 			l.say("alice", "b", after("a", severity(attest.Sev3)))
 			revoke(l, "robot", attest.Revoked{Kind: attest.RevokedPerson, Person: "bob"})
 			l.say("bob", "b", after("a", severity(attest.Sev3)))
 		}, attest.Sev3},
-		"twin: two people": {func(l *Log) {
+		"twin: two people": {func(l *told) {
 			l.say("pager", "a", nil)
 			l.say("alice", "b", after("a", severity(attest.Sev3)))
 			l.say("bob", "b", after("a", severity(attest.Sev3)))
@@ -159,7 +171,7 @@ func TestAnIncidentIsReadAsOfAnySize(t *testing.T) {
 	l.say("bob", "c", after("b", severity(attest.Sev3)))
 	var got []attest.Severity
 	for size := uint64(1); size <= 4; size++ {
-		got = append(got, l.IncidentsAt(size)[0].Severity)
+		got = append(got, l.At(size)[0].Severity)
 	}
 	if diff := cmp.Diff([]attest.Severity{attest.Sev2, attest.Sev1, attest.Sev1, attest.Sev3}, got); diff != "" {
 		t.Error(diff)
@@ -167,7 +179,43 @@ func TestAnIncidentIsReadAsOfAnySize(t *testing.T) {
 	if inc := l.Incidents()[0]; len(inc.Counted) != 4 {
 		t.Errorf("counted %v, want all four", inc.Counted)
 	}
-	if len(l.IncidentsAt(0)) != 0 {
+	if len(l.At(0)) != 0 {
 		t.Error("an incident before the first entry")
+	}
+}
+
+// Whatever one person, an agent and a service say together, in any order: an incident is
+// never less than it was.
+func TestOnePersonNeverMakesLessOfAnIncident(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for round := range 3_000 {
+		l := office()
+		digests := []string{"a", "b", "c", "d"}
+		payloads := make(map[string]func(*attest.Incident)) // a payload says one thing
+		for _, d := range digests {
+			sev, cause, before, first := attest.Severities()[r.IntN(4)], r.IntN(3), digests[r.IntN(4)], r.IntN(4) == 0
+			payloads[d] = func(i *attest.Incident) {
+				i.Severity = sev
+				if i.Causes[0].Confidence = attest.Confidences()[cause]; cause == 2 {
+					i.Causes = nil
+				}
+				if !first {
+					i.Supersedes = hexOf(before)
+				}
+			}
+		}
+		var was *Incident
+		for range 8 {
+			d := digests[r.IntN(4)]
+			l.say([]string{"alice", "robot", "pager"}[r.IntN(3)], d, payloads[d])
+			now := l.Incidents()[0]
+			if was != nil && now.Severity.Below(was.Severity) {
+				t.Fatalf("round %d: %s after %s: %+v", round, now.Severity, was.Severity, l.Said)
+			}
+			if was != nil && weakened(was.Said, was.Severity, now.Said) != "" && !now.Said.Severity.Below(was.Severity) {
+				t.Fatalf("round %d: %s", round, weakened(was.Said, was.Severity, now.Said))
+			}
+			was = now
+		}
 	}
 }
