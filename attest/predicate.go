@@ -17,6 +17,7 @@ const (
 	TypeRelease        = typePrefix + "release/v1"
 	TypeDeployment     = typePrefix + "deployment/v1"
 	TypeRevocation     = typePrefix + "revocation/v1"
+	TypeFreeze         = typePrefix + "freeze/v1"
 	TypePolicy         = typePrefix + "policy/v1"
 	TypeDecision       = typePrefix + "decision/v1"
 	TypeAttachment     = typePrefix + "attachment/v1"

@@ -28,6 +28,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Deployment{})
 	case TypeRevocation:
 		return parseOwn(raw, &Revocation{})
+	case TypeFreeze:
+		return parseOwn(raw, &Freeze{})
 	case TypePolicy:
 		return parseOwn(raw, &Policy{})
 	case TypeDecision:
@@ -70,6 +72,7 @@ var ShortTypes = map[string]string{
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
 	"deployment": TypeDeployment, "revocation": TypeRevocation, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
+	"freeze":          TypeFreeze,
 	"slsa-provenance": TypeSLSAProvenance, "vsa": TypeVSA,
 }
 

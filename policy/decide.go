@@ -90,6 +90,7 @@ type judge struct {
 
 	evidence
 	revocations revocations
+	freezes     freezes
 	citations   []citation
 
 	to      gitfacts.ID

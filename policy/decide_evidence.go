@@ -132,7 +132,7 @@ func may(p *roster.Principal, typ string) bool {
 	switch typ {
 	case attest.TypeApproval:
 		return true
-	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypePolicy:
+	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypePolicy, attest.TypeFreeze:
 		return p.Kind != roster.Service || p.MaySign(typ)
 	}
 	return p.Kind == roster.Service && p.MaySign(typ)
@@ -145,6 +145,8 @@ func (j *judge) file(it item) {
 	switch p := st.Predicate.(type) {
 	case *attest.Revocation:
 		j.revocations.add(it, p)
+	case *attest.Freeze:
+		j.freezes.add(it, p)
 	case *attest.Decision:
 		j.decisions = append(j.decisions, it)
 	case *attest.Release, *attest.SLSAProvenance:

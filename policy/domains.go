@@ -39,6 +39,11 @@ func parseDomains(text string, tiers []string) (*Domains, error) {
 	return d, nil
 }
 
+// Has reports whether a domain has this name.
+func (d *Domains) Has(name string) bool {
+	return slices.ContainsFunc(d.list, func(o domain) bool { return o.name == name })
+}
+
 func (d *Domains) parse(item strictyaml.Node) error {
 	one := domain{tier: -1}
 	err := item.Fields([]string{"name", "tier", "paths", "reason"}, func(key string, f strictyaml.Node) error {
@@ -156,6 +161,8 @@ type Class struct {
 	Domains []string // sorted
 	Because []string // reasons for the tier, sorted; at most 10
 	Lowest  int      // how many paths fell to the lowest tier
+	// Unclaimed says that it touches a path that no domain claims, or none that can be seen.
+	Unclaimed bool
 }
 
 const maxReasons = 10
@@ -199,12 +206,14 @@ func (d *Domains) Classify(paths []gitfacts.Path) Class {
 		}
 		switch {
 		case !claimed:
+			c.Unclaimed = true
 			note(top, p.Path, "no domain claims it", "")
 		case rank == 0:
 			c.Lowest++
 		}
 	}
 	if len(paths) == 0 {
+		c.Unclaimed = true
 		note(top, "no path", "it touches none that can be seen", "")
 	}
 	c.Because = slices.Compact(slices.Sorted(slices.Values(because[c.Tier])))

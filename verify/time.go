@@ -86,6 +86,8 @@ func claimedTimes(p attest.Predicate) []attest.Time {
 		return []attest.Time{p.ReleasedAt}
 	case *attest.Deployment:
 		return []attest.Time{p.DeployedAt}
+	case *attest.Freeze:
+		return []attest.Time{p.FrozenAt}
 	case *attest.Policy:
 		return []attest.Time{p.PublishedAt}
 	case *attest.Decision:
