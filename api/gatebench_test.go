@@ -47,8 +47,12 @@ func BenchmarkGateRelease(b *testing.B) {
 			defer f.stop()
 			fill.fill(f, size)
 			f.tell()
+			h, err := policy.ReadHistory(b.Context(), api.NewSource(f.ledger), f.trust, true)
+			if err != nil {
+				b.Fatal(err)
+			}
 			in := policy.Input{
-				Set: f.set, Now: f.clock.now(), MaxViewAge: time.Hour,
+				History: h, Now: f.clock.now(), MaxViewAge: time.Hour,
 				Request: policy.Request{Artifact: &artifact, Repository: scenario.Repository, Environment: "production"},
 			}
 			judge := func(v *verify.Verifier) {
@@ -58,7 +62,7 @@ func BenchmarkGateRelease(b *testing.B) {
 				}
 			}
 			fresh := func() *verify.Verifier {
-				v, err := verify.New(verify.Config{Trust: f.trust, Roster: f.set.Roster, OwnLog: true})
+				v, err := verify.New(verify.Config{Trust: f.trust, Roster: f.set.Roster, Roll: h, OwnLog: true})
 				if err != nil {
 					b.Fatal(err)
 				}

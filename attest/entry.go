@@ -174,14 +174,14 @@ const (
 	PolicyChanges = "policy"
 )
 
-// NegativeScope says from what a predicate can take credit: a revocation from
+// NegativeScope says from what a predicate can take credit: a revocation or a freeze from
 // Everything, a rejected or withdrawn approval from one change (its ChangeKey) or one
 // plan (its SubjectKey), a policy set after the first from everything that the set before
 // would have allowed (PolicyChanges). It is empty for all others: they are no negative
 // evidence.
 func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
-	case *Revocation:
+	case *Revocation, *Freeze:
 		return Everything
 	case *Policy:
 		if p.Supersedes != "" {

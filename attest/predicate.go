@@ -19,6 +19,7 @@ const (
 	TypeOperation      = typePrefix + "operation/v1"
 	TypeIncident       = typePrefix + "incident/v1"
 	TypeRevocation     = typePrefix + "revocation/v1"
+	TypeFreeze         = typePrefix + "freeze/v1"
 	TypePolicy         = typePrefix + "policy/v1"
 	TypeDecision       = typePrefix + "decision/v1"
 	TypeAttachment     = typePrefix + "attachment/v1"

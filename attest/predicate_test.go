@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
@@ -19,7 +20,7 @@ func oneOfEach() map[string]*Statement {
 	onHead := commitSubject(map[string]string{"gitCommit": head, "gitTree": tree})
 	artifact := commitSubject(map[string]string{"sha256": hexOf("e", 64)})
 	ref := ChangeRef{ID: "7"}
-	yes := true
+	yes, later := true, At(when.Add(time.Hour))
 	return map[string]*Statement{
 		"change": {onHead, &Change{Repository: repo, Change: ref, TargetRef: "refs/heads/main", Base: hexOf("c", 40), Head: head, Objects: []byte("zstd"), Paths: []string{"a.go", "b.go"}}},
 		"authorship": {onHead, &Authorship{Repository: repo, Change: ref, Origin: OriginAI, DeclaredBy: "ci", DeclaredAt: when,
@@ -34,6 +35,7 @@ func oneOfEach() map[string]*Statement {
 			Causes: []Cause{{Kind: CauseDeployment, Digest: hexOf("d", 64), Confidence: Likely}, {Kind: CauseRelease, Digest: hexOf("e", 64), Confidence: Possible}}}).Statement(),
 		"operation":  {artifact, operation()},
 		"revocation": {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Revocation{Revokes: []Revoked{{Kind: RevokedStatement, Digest: hexOf("f", 64)}}, Reason: "mistake", By: "alice"}},
+		"freeze":     NewFreeze(&Freeze{Action: Frozen, By: "alice", Environment: "production", Domains: []string{"checkout"}, Until: &later, Reason: "incident", FrozenAt: when}),
 		"policy":     {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Policy{Name: "blueprint", Version: 1, Files: PolicyFiles{"a: 1\n", "b: 2\n", "c: 3\n"}, PublishedAt: when}},
 		"decision": {commitSubject(map[string]string{"gitCommit": head}), &Decision{Repository: repo, Environment: "production", Verdict: "deny", To: head, Nonce: "n", DecidedAt: when, ExpiresAt: when,
 			Core: jsontext.Value(`{"verdict":"deny"}`), Annex: jsontext.Value(`{}`)}},
@@ -78,6 +80,11 @@ func TestSpoiledPredicatesAreRefused(t *testing.T) {
 		"change without an id":                {"change", `"id":"7"`, `"id":""`, Malformed},
 		"change with an abbreviated base":     {"change", hexOf("c", 40), hexOf("c", 12), Malformed},
 		"change of a prefix's sibling":        {"change", "example.com/org/repo", "example.com/org/../org-evil", WrongScope},
+		"freeze of no environment":            {"freeze", `"environment":"production"`, `"environment":""`, Malformed},
+		"freeze of another environment":       {"freeze", `"environment":"production"`, `"environment":"staging"`, SubjectMismatch},
+		"freeze without a reason":             {"freeze", `"reason":"incident"`, `"reason":""`, Malformed},
+		"freeze that lifts":                   {"freeze", `"action":"freeze"`, `"action":"lift"`, Malformed},
+		"freeze that thaws":                   {"freeze", `"action":"freeze"`, `"action":"thaw"`, Unsupported},
 		"authorship by nobody":                {"authorship", `"declaredBy":"ci"`, `"declaredBy":""`, Malformed},
 		"authorship of an unknown kind":       {"authorship", `"origin":"ai"`, `"origin":"robot"`, Unsupported},
 		"authorship with negative lines":      {"authorship", `"ai":3`, `"ai":-3`, Malformed},

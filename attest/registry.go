@@ -32,6 +32,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Incident{})
 	case TypeRevocation:
 		return parseOwn(raw, &Revocation{})
+	case TypeFreeze:
+		return parseOwn(raw, &Freeze{})
 	case TypePolicy:
 		return parseOwn(raw, &Policy{})
 	case TypeDecision:
@@ -74,6 +76,7 @@ var ShortTypes = map[string]string{
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
 	"deployment": TypeDeployment, "operation": TypeOperation, "incident": TypeIncident, "revocation": TypeRevocation, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
+	"freeze":          TypeFreeze,
 	"slsa-provenance": TypeSLSAProvenance, "vsa": TypeVSA,
 }
 

@@ -58,6 +58,8 @@ const (
 	checkApplies       check = "applies"           // at least one rule that enforces applies
 	checkExpression    check = "expression"        // a rule that fails to evaluate denies
 	checkForbid        check = "forbid"            // what a rule forbids
+	checkFrozen        check = "frozen"            // what an officer stopped does not go
+	checkLift          check = "lift"              // until two of them lift it
 	checkEnrolled      check = "enrolled"          // an approver was somebody when the change was made
 	checkEffective     check = "effective"         // a rule denies from its date on
 	checkAvailable     check = "available"         // what a rule asks for and is not there
@@ -75,7 +77,7 @@ var checks = [...]check{
 	checkReplay, checkReplayProof, checkBinding, checkSubjectTree, checkReviewer, checkHuman, checkSelf, checkCommitter, checkCoAuthor,
 	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkOlder, checkVeto, checkRevoked,
 	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkAssurance, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
-	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable, checkEnrolled, checkEffective,
+	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable, checkEnrolled, checkEffective, checkFrozen, checkLift,
 	checkSaid, checkDescribed, checkDerived, checkWhole, checkMaker,
 }
 

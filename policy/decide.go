@@ -96,6 +96,7 @@ type judge struct {
 
 	evidence
 	revocations revocations
+	freezes     freezes
 	citations   []citation
 
 	to      gitfacts.ID

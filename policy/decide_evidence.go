@@ -134,7 +134,7 @@ func may(p *roster.Principal, typ string) bool {
 	switch typ {
 	case attest.TypeApproval:
 		return true
-	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy:
+	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy, attest.TypeFreeze:
 		return p.Kind != roster.Service || p.MaySign(typ)
 	}
 	return p.Kind == roster.Service && p.MaySign(typ)
@@ -147,6 +147,8 @@ func (j *judge) file(it item) {
 	switch p := st.Predicate.(type) {
 	case *attest.Revocation:
 		j.revocations.add(it, p)
+	case *attest.Freeze:
+		j.freezes.add(it, p)
 	case *attest.Decision:
 		j.decisions = append(j.decisions, it)
 	case *attest.Release, *attest.SLSAProvenance:

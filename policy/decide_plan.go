@@ -182,6 +182,8 @@ func (j *judge) classifyPlan(st *study) {
 	st.result.Because = cleanAll(st.class.Because)
 	highest := len(j.in.Set.Tiers) - 1
 	st.planned.Claimed = plan.derivedBy == ""
+	// What nobody read out of the file, or nobody lists, may be in any domain.
+	st.class.Unclaimed = st.class.Unclaimed || st.planned.Claimed || plan.omitted > 0
 	if st.planned.Claimed && st.class.Tier < highest && j.on(checkClaimed) {
 		st.class.Tier = highest
 		st.result.Because = append(st.result.Because, "what it does is claimed: no service read it out of the plan file")

@@ -15,6 +15,7 @@ import (
 const (
 	findingRange  = "range"
 	findingVeto   = "veto"
+	findingFreeze = "freeze"
 	findingPolicy = "policy"
 )
 
@@ -167,6 +168,10 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 	}
 	if len(st.vetoes) > 0 && j.on(checkVeto) {
 		st.find(Finding{Rule: findingVeto, Kind: Veto, Why: "rejected by " + signers(st.vetoes) + " in " + entries(st.vetoes), Need: "their approval, or a new " + map[About]string{AboutChange: "head", AboutPlan: "plan"}[j.about()]})
+		st.closed = true
+	}
+	if why := j.frozen(st); why != "" {
+		st.find(Finding{Rule: findingFreeze, Kind: Frozen, Why: clean(why), Need: "two officers or owners who lift it"})
 		st.closed = true
 	}
 	enforced := false

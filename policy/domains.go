@@ -49,6 +49,11 @@ func parseDomains(text string, tiers []string) (*Domains, error) {
 	return d, nil
 }
 
+// Has reports whether a domain has this name.
+func (d *Domains) Has(name string) bool {
+	return slices.ContainsFunc(d.list, func(o domain) bool { return o.name == name })
+}
+
 func (d *Domains) parse(item strictyaml.Node) error {
 	one := domain{tier: -1}
 	err := item.Fields([]string{"name", "tier", "paths", "resources", "reason"}, func(key string, f strictyaml.Node) error {
@@ -149,6 +154,8 @@ type Class struct {
 	Domains []string // sorted
 	Because []string // reasons for the tier, sorted; at most 10
 	Lowest  int      // how many paths fell to the lowest tier
+	// Unclaimed says that it touches a path that no domain claims, or none that can be seen.
+	Unclaimed bool
 }
 
 const maxReasons = 10
@@ -173,6 +180,7 @@ func (d *Domains) Classify(paths []gitfacts.Path) Class {
 		})
 	}
 	if len(paths) == 0 {
+		t.class.Unclaimed = true
 		t.note(t.top, "no path", "it touches none that can be seen", "")
 	}
 	return t.done()
@@ -214,6 +222,7 @@ func (t *tally) place(what string, claims func(*domain) (pattern string, ok bool
 	}
 	switch rank {
 	case -1:
+		t.class.Unclaimed = true
 		t.note(t.top, what, "no domain claims it", "")
 	case 0:
 		t.class.Lowest++

@@ -1,8 +1,11 @@
 package policy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,5 +181,43 @@ func TestASetThatCannotBeChangedIsRefused(t *testing.T) {
 	f.Policy = strings.Replace(f.Policy, "    title: Somebody", "    effectiveFrom: 2030-01-01T00:00:00Z\n    title: Somebody", 1)
 	if _, err := policy.ParseSet(f); err == nil {
 		t.Error("a policy whose only rule is still to come is taken")
+	}
+}
+
+// A pack holds every statement that changes the policy, whatever it was made for.
+func TestAPackHoldsEveryPolicySet(t *testing.T) {
+	told := tell(t, stricter, scenario.Attack)
+	rec := verify.NewRecorder(told.Log)
+	if _, err := policy.ReadHistory(t.Context(), rec, told.Input.Trust, false); err != nil {
+		t.Fatal(err)
+	}
+	var whole bytes.Buffer
+	if err := verify.WritePack(t.Context(), &whole, rec, told.Input.Trust, verify.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(whole.String(), "\n")
+	second := told.Input.History.Epochs()[1].Index
+	left := 0
+	for i, line := range lines {
+		if !strings.Contains(line, fmt.Sprintf(`"logIndex":"%d"`, second)) {
+			continue
+		}
+		left++
+		cut := strings.Join(append(slices.Clone(lines[:i]), lines[i+1:]...), "")
+		var corrupt *verify.CorruptError
+		if _, err := verify.OpenPack(strings.NewReader(cut), told.Input.Trust); !errors.As(err, &corrupt) || corrupt.Entry != int64(second) {
+			t.Errorf("without entry %d: %v", second, err)
+		}
+	}
+	if left != 1 {
+		t.Errorf("the pack has entry %d %d times", second, left)
+	}
+	p, err := verify.OpenPack(&whole, told.Input.Trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := policy.ReadHistory(t.Context(), p, told.Input.Trust, false)
+	if err != nil || h.InForce(told.Input.Now).Version != 2 {
+		t.Errorf("%+v %v", h, err)
 	}
 }

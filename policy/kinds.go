@@ -25,6 +25,7 @@ const (
 	PolicyInvalid      Kind = "POLICY_INVALID"               // the policy gives no answer
 	StaleView          Kind = "STALE_VIEW"                   // the log view is too old, or the clock is behind it
 	UnknownEnvironment Kind = "UNKNOWN_ENVIRONMENT"
+	Frozen             Kind = "FROZEN"          // an officer stopped such releases
 	PolicyRollback     Kind = "POLICY_ROLLBACK" // a policy set whose version does not follow the one before
 	EnrolledLater      Kind = "ENROLLED_LATER"  // by somebody who was nobody yet when the change was made
 	Superseded         Kind = "SUPERSEDED"      // the same person's later word counts

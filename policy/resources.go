@@ -66,6 +66,7 @@ func (d *Domains) ClassifyOperations(all []attest.ResourceOperation) Class {
 		})
 	}
 	if len(all) == 0 {
+		t.class.Unclaimed = true
 		t.note(t.top, "no operation", "it does nothing that can be seen", "")
 	}
 	return t.done()

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"encoding/hex"
+	"slices"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/roster"
@@ -35,7 +36,7 @@ func (c *chain) addRevocation(e *Evidence) {
 // key, the operator of an agent, and the owners of the policy. Nothing takes a
 // revocation back.
 func (g *Gathered) revoked(e *Evidence) (*Evidence, bool) {
-	holder, _, known := g.v.roster.ByKey(e.signer)
+	holder, _, known := g.v.rosterAt(e).ByKey(e.signer)
 	lists := [][]*Evidence{g.chain.statements[e.digest], g.chain.keys[e.signer]}
 	if known {
 		lists = append(lists, g.chain.people[holder.ID])
@@ -47,8 +48,7 @@ func (g *Gathered) revoked(e *Evidence) (*Evidence, bool) {
 		for _, r := range list {
 			by := r.statement.Predicate.(*attest.Revocation)
 			late := i > 0 && by.EffectiveFrom != nil && e.time.Before(by.EffectiveFrom.Time)
-			revoker, _, known := g.v.roster.ByKey(r.signer)
-			if late || r.index >= g.View.Size || !known || !g.v.roster.MayRevoke(revoker, holder) {
+			if late || r.index >= g.View.Size || !g.v.mayRevoke(r, holder) {
 				continue
 			}
 			if first == nil || r.index < first.index {
@@ -57,4 +57,23 @@ func (g *Gathered) revoked(e *Evidence) (*Evidence, bool) {
 		}
 	}
 	return first, first != nil
+}
+
+// rosterAt is the roster in force where a piece of evidence was logged.
+func (v *Verifier) rosterAt(e *Evidence) *roster.Roster {
+	if v.roll == nil {
+		return v.roster
+	}
+	return v.roll.RosterAt(e.index, e.time)
+}
+
+// mayRevoke asks every roster that there is or was: what is in force for the decision is
+// not known here, and a range that is walked further than needed only holds more.
+func (v *Verifier) mayRevoke(rev *Evidence, holder *roster.Principal) bool {
+	all := []*roster.Roster{v.roster}
+	if v.roll != nil {
+		all = v.roll.Rosters()
+	}
+	by, _, known := v.rosterAt(rev).ByKey(rev.signer)
+	return known && slices.ContainsFunc(all, func(r *roster.Roster) bool { return r.MayRevoke(by, holder) })
 }

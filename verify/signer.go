@@ -71,12 +71,15 @@ func ofService(predicateType string) bool {
 
 // MayMake reports whether a principal may make statements of a predicate type.
 // Services may make what their entry lists; people and agents speak for
-// themselves, and only people who own the policy publish it. An agent's approval
+// themselves, only people who own the policy publish it, and only they and officers
+// freeze. An agent's approval
 // is let in to be seen, and never counts. Verdicts are the trusted service's alone.
 func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 	switch {
 	case ofService(predicateType):
 		return false
+	case predicateType == attest.TypeFreeze:
+		return r.MayFreeze(p)
 	case predicateType == attest.TypePolicy:
 		return p.Kind == roster.Person && slices.Contains(r.Owners, p.ID)
 	}
@@ -103,6 +106,8 @@ func speaker(p attest.Predicate) string {
 		return p.By
 	case *attest.Operation:
 		return p.DeclaredBy
+	case *attest.Freeze:
+		return p.By
 	}
 	return ""
 }

@@ -93,6 +93,8 @@ func claimedTimes(p attest.Predicate) []attest.Time {
 		return []attest.Time{p.DeployedAt}
 	case *attest.Incident:
 		return p.Times()
+	case *attest.Freeze:
+		return []attest.Time{p.FrozenAt}
 	case *attest.Policy:
 		return []attest.Time{p.PublishedAt}
 	case *attest.Decision:

@@ -134,7 +134,7 @@ func (a *app) showEntry(e *countersignv1.LogEntry, held *receipt) {
 		a.printf("  subject   %s\n", printable(s, 160))
 	}
 	if e.Negative {
-		a.printf("  negative  it can only take credit away\n")
+		a.printf("  negative  it is chained, so that nobody can leave it out\n")
 	}
 	if held == nil {
 		a.printf("%s\n", a.faint("not verified: add --trust DIR"))

@@ -10,6 +10,7 @@ import (
 
 func newPolicySign(a *app) *cobra.Command {
 	var keyFile, out, with, supersedes string
+	var genesis bool
 	c := &cobra.Command{
 		Use:   "sign DIR --key FILE --out FILE",
 		Short: "Sign a policy set as one of its owners",
@@ -23,17 +24,18 @@ with: countersign policy publish FILE.`,
   countersign policy sign next --supersedes 1cda646e… --key alice.pem --out next-alice.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.policySign(args[0], keyFile, with, supersedes, out)
+			return a.policySign(args[0], keyFile, with, supersedes, out, genesis)
 		},
 	}
 	c.Flags().StringVar(&keyFile, "key", "", "the owner's private key")
 	c.Flags().StringVar(&out, "out", "", "file for the signed policy")
+	c.Flags().BoolVar(&genesis, "genesis", false, "sign a later version as the first of a new log (countersignd rotate)")
 	c.Flags().StringVar(&supersedes, "supersedes", "", "digest of the set before, for a version after the first")
 	c.Flags().StringVar(&with, "with", "", "what another owner has signed")
 	return c
 }
 
-func (a *app) policySign(dir, keyFile, with, supersedes, out string) error {
+func (a *app) policySign(dir, keyFile, with, supersedes, out string, genesis bool) error {
 	set, err := policy.ReadFolder(dir)
 	if err != nil {
 		return err
@@ -46,10 +48,10 @@ func (a *app) policySign(dir, keyFile, with, supersedes, out string) error {
 		return wrong("--out is needed: the file for the signed policy")
 	}
 	owner, _, ok := set.Roster.ByKey(roster.KeyID(key.Public().ID()))
-	if supersedes == "" && with == "" && set.Version > 1 {
-		return wrong("--supersedes is needed: the digest of version %d", set.Version-1)
+	if supersedes == "" && with == "" && set.Version > 1 && !genesis {
+		return wrong("--supersedes is needed: the digest of version %d (or --genesis, for a new log)", set.Version-1)
 	}
-	if set.Version == 1 && (!ok || owner.Kind != roster.Person) { // later, the set before says who
+	if (set.Version == 1 || genesis) && (!ok || owner.Kind != roster.Person) { // later, the set before says who
 		return refused("%s is no person's key in %s/people.yaml", keyFile, dir)
 	}
 	who := "key " + key.Public().ID().String()[:12]

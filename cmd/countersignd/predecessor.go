@@ -97,7 +97,11 @@ func carryNegative(ctx context.Context, src *api.Source, t *verify.Trust, people
 		return nil, nil, err
 	}
 	seen := make(map[tlog.Hash]bool)
+	policies := tlog.ScopeOf(attest.PolicyChanges)
 	for _, link := range links {
+		if link.Scope == policies { // the new log has a genesis of its own
+			continue
+		}
 		sealed, err := src.Entry(ctx, link.Index)
 		if err != nil {
 			return nil, nil, err

@@ -27,12 +27,16 @@ func Parse(file string, text []byte, terms Terms) (*Roster, error) {
 	p := &parser{terms: terms, roster: &Roster{
 		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{},
 	}, accounts: map[Account]*Principal{}, subjects: map[string]*Principal{}}
-	var owners strictyaml.Node
-	err = root.Fields([]string{"owners", "people", "agents", "services"}, func(key string, v strictyaml.Node) error {
+	var owners, officers strictyaml.Node
+	err = root.Fields([]string{"owners", "officers", "people", "agents", "services"}, func(key string, v strictyaml.Node) error {
 		switch key {
 		case "owners":
 			owners = v
 			p.roster.Owners, err = v.Texts()
+			return err
+		case "officers":
+			officers = v
+			p.roster.Officers, err = v.Texts()
 			return err
 		case "people":
 			return v.Items(func(item strictyaml.Node) error { return p.principal(item, Person) })
@@ -47,6 +51,11 @@ func Parse(file string, text []byte, terms Terms) (*Roster, error) {
 	}
 	if len(p.roster.Owners) == 0 {
 		return nil, root.Errorf("owners: at least one person must own the policy")
+	}
+	for _, o := range p.roster.Officers {
+		if pr := p.roster.byID[o]; pr == nil || pr.Kind != Person || len(pr.Keys) == 0 {
+			return nil, officers.Errorf("officer %q must be a person of this file, with a key", o)
+		}
 	}
 	return p.roster, p.crossCheck(owners)
 }

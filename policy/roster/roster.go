@@ -126,6 +126,8 @@ func (v Validity) Holds(t time.Time) bool {
 type Roster struct {
 	// Owners are the ids of the people who own the policy.
 	Owners []string
+	// Officers are the ids of the people who may freeze releases besides the owners.
+	Officers []string
 
 	principals []*Principal
 	byID       map[string]*Principal
@@ -152,6 +154,12 @@ func (r *Roster) Principal(id string) (*Principal, bool) {
 func (r *Roster) ByKey(id KeyID) (*Principal, *Key, bool) {
 	o, ok := r.byKey[id]
 	return o.principal, o.key, ok
+}
+
+// MayFreeze reports whether somebody may stop releases: an officer, or an owner of the
+// policy. Two of them let releases go on.
+func (r *Roster) MayFreeze(p *Principal) bool {
+	return p.Kind == Person && (slices.Contains(r.Officers, p.ID) || slices.Contains(r.Owners, p.ID))
 }
 
 // MayRevoke reports whether one principal may take back what another signed: what

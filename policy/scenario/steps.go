@@ -64,6 +64,8 @@ func (t *teller) do(s *step) error {
 		return t.revoke(s)
 	case "allow":
 		return t.allow(s, now)
+	case "freeze", "lift":
+		return t.freeze(s, now)
 	case "set":
 		return t.makeSet(s)
 	case "publish":
