@@ -13,9 +13,9 @@ import (
 
 	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/ledgertest"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/proto/gen/countersign/v1/countersignv1connect"
 )

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/verify"
 )
 

@@ -21,12 +21,12 @@ import (
 	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/api/tsa"
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/badgerstore"
 	"github.com/countersign-dev/countersign/ledger/ledgertest"
 	"github.com/countersign-dev/countersign/ledger/tlog"
 	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/policy/scenario"
 	"github.com/countersign-dev/countersign/verify"
 )
 
