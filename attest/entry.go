@@ -245,6 +245,8 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 		change(p.Repository, "")
 	case *Operation:
 		change(p.Repository, "")
+	case *AgentPermissions:
+		keys = append(keys, AgentKey(p.Agent))
 	case *Decision:
 		change(p.Repository, "")
 		if p.Verdict == "allow" && p.Plan == "" {
@@ -279,6 +281,9 @@ func RepositoryKey(repository string) string { return "repository:" + repository
 
 // ChangeKey finds what speaks of a change by its id.
 func ChangeKey(repository, id string) string { return "change:" + repository + "#" + id }
+
+// AgentKey finds what an agent was permitted.
+func AgentKey(agent string) string { return "agent:" + agent }
 
 // NegativeKey finds what a key has taken back (the scope Everything), which policy sets
 // it has published (PolicyChanges), or what it has rejected and withdrawn (any other

@@ -28,6 +28,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Deployment{})
 	case TypeOperation:
 		return parseOwn(raw, &Operation{})
+	case TypeAgentPermissions:
+		return parseOwn(raw, &AgentPermissions{})
 	case TypeIncident:
 		return parseOwn(raw, &Incident{})
 	case TypeRevocation:
@@ -44,6 +46,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Import{})
 	case TypeSLSAProvenance:
 		return parseForeign(raw, &SLSAProvenance{})
+	case TypeLink:
+		return parseForeign(raw, &Link{})
 	case TypeVSA:
 		return parseForeign(raw, &VSA{})
 	}
@@ -74,10 +78,10 @@ func marshalPredicate(p Predicate) (jsontext.Value, error) {
 var ShortTypes = map[string]string{
 	"change": TypeChange, "authorship": TypeAuthorship, "risk": TypeRisk,
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
-	"deployment": TypeDeployment, "operation": TypeOperation, "incident": TypeIncident, "revocation": TypeRevocation, "policy": TypePolicy,
+	"deployment": TypeDeployment, "operation": TypeOperation, "agent-permissions": TypeAgentPermissions,
+	"incident": TypeIncident, "revocation": TypeRevocation, "freeze": TypeFreeze, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
-	"freeze":          TypeFreeze,
-	"slsa-provenance": TypeSLSAProvenance, "vsa": TypeVSA,
+	"slsa-provenance": TypeSLSAProvenance, "link": TypeLink, "vsa": TypeVSA,
 }
 
 // Foreign is a predicate of a type that we know nothing about. It is kept and

@@ -1,18 +1,24 @@
 package attest
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // SLSAProvenance is the part of SLSA provenance v1 that links an artifact to its
 // source (https://slsa.dev/spec/v1.0/provenance). It is read, not written.
 type SLSAProvenance struct {
 	BuildDefinition struct {
 		BuildType            string         `json:"buildType"`
+		InternalParameters   jsontext.Value `json:"internalParameters,omitzero"`
 		ResolvedDependencies []slsaResource `json:"resolvedDependencies"`
 	} `json:"buildDefinition"`
 	RunDetails struct {
 		Builder struct {
 			ID string `json:"id"`
 		} `json:"builder"`
+		Metadata jsontext.Value `json:"metadata,omitzero"`
 	} `json:"runDetails"`
 }
 
@@ -53,6 +59,40 @@ func (p *SLSAProvenance) Source() (repository, commit string, ok bool) {
 		repository, commit = rest, c
 	}
 	return repository, commit, commit != ""
+}
+
+// agentCommitType is the build type of commits that agents make
+// (https://refs.arewm.com/agent-commit), without its version.
+const agentCommitType = "https://refs.arewm.com/agent-commit/v"
+
+// AgentCommit returns the agent that made the subject, where the provenance is of the
+// build type agent-commit. Parameters that cannot be read leave the agent unnamed.
+func (p *SLSAProvenance) AgentCommit() (Agent, bool) {
+	if !strings.HasPrefix(p.BuildDefinition.BuildType, agentCommitType) {
+		return Agent{}, false
+	}
+	var internal struct {
+		Agent struct {
+			Model struct {
+				ID string `json:"modelId"`
+			} `json:"model"`
+			Runtime struct {
+				Name    string `json:"name"`
+				Version string `json:"version"`
+			} `json:"runtime"`
+		} `json:"agent"`
+	}
+	if decodeLoose("predicate.buildDefinition.internalParameters", p.BuildDefinition.InternalParameters, &internal) != nil || internal.Agent.Runtime.Name == "" {
+		return Agent{Tool: "agent"}, true
+	}
+	a := Agent{Tool: internal.Agent.Runtime.Name, Version: internal.Agent.Runtime.Version, Model: internal.Agent.Model.ID}
+	var metadata struct {
+		InvocationID string `json:"invocationId"`
+	}
+	if decodeLoose("predicate.runDetails.metadata", p.RunDetails.Metadata, &metadata) == nil {
+		a.SessionID = metadata.InvocationID
+	}
+	return a, true
 }
 
 // VSA is a SLSA verification summary v1

@@ -226,3 +226,9 @@ func first(errs ...error) error {
 	}
 	return nil
 }
+
+// DecodeForeign parses one JSON document that others define: unknown names are
+// skipped; names that come twice, invalid UTF-8, text behind the document and more
+// than MaxNesting levels are refused. field names the document in errors, which are
+// *FieldError.
+func DecodeForeign(field string, b []byte, into any) error { return decodeLoose(field, b, into) }

@@ -31,13 +31,14 @@ type evidence struct {
 	byChange    map[string][]item      // approvals, by change id
 	operations  []item                 // what is said of the plan that was asked about
 	ofPlan      []item                 // approvals of it
+	agentMade   map[gitfacts.ID][]item // provenance of commits that an agent made
 }
 
 // readEvidence keeps, of everything that was gathered, what somebody may say, once.
 func (j *judge) readEvidence() {
 	perCommit := func() map[gitfacts.ID][]item { return make(map[gitfacts.ID][]item, len(j.in.Gathered.Range)) }
 	j.evidence = evidence{
-		changes: perCommit(), admissions: perCommit(), authorships: perCommit(), risks: perCommit(), approvals: perCommit(),
+		changes: perCommit(), admissions: perCommit(), authorships: perCommit(), risks: perCommit(), approvals: perCommit(), agentMade: make(map[gitfacts.ID][]item),
 		byChange: make(map[string][]item, len(j.in.Gathered.Range)),
 	}
 	for _, e := range j.inOrder() {
@@ -137,6 +138,9 @@ func may(p *roster.Principal, typ string) bool {
 	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy, attest.TypeFreeze:
 		return p.Kind != roster.Service || p.MaySign(typ)
 	}
+	if typ == attest.TypeAgentPermissions {
+		return p.Kind == roster.Person
+	}
 	return p.Kind == roster.Service && p.MaySign(typ)
 }
 
@@ -151,8 +155,11 @@ func (j *judge) file(it item) {
 		j.freezes.add(it, p)
 	case *attest.Decision:
 		j.decisions = append(j.decisions, it)
-	case *attest.Release, *attest.SLSAProvenance:
+	case *attest.Release:
 		j.releases = append(j.releases, it)
+	case *attest.SLSAProvenance:
+		j.releases = append(j.releases, it)
+		j.fileAgentCommit(it, p)
 	case *attest.Change:
 		if j.here(it, p.Repository, p.Change.ID) {
 			j.changes[commit] = append(j.changes[commit], it)
@@ -177,6 +184,19 @@ func (j *judge) file(it item) {
 		} else if j.here(it, p.Repository, p.Change.ID) {
 			j.approvals[commit] = append(j.approvals[commit], it)
 			j.byChange[p.Change.ID] = append(j.byChange[p.Change.ID], it)
+		}
+	}
+}
+
+// fileAgentCommit files provenance under the commits that it says an agent made,
+// whatever repository it names: it can only add to a suspicion.
+func (j *judge) fileAgentCommit(it item, p *attest.SLSAProvenance) {
+	if _, ok := p.AgentCommit(); !ok {
+		return
+	}
+	for _, s := range it.Statement().Subjects {
+		if c := gitfacts.ID(s.Digest["gitCommit"]); c != "" {
+			j.agentMade[c] = append(j.agentMade[c], it)
 		}
 	}
 }

@@ -10,7 +10,8 @@ import (
 
 // originOf says where a change comes from. Anybody's sign of AI is believed, taken
 // back or not; "human" only when every author says so under their own key, and
-// nothing speaks against it. Everything else is unknown, which is not human.
+// nothing speaks against it. Everything else is unknown, which is not human. The
+// stronger suspicion wins, so that who says "mixed" takes nothing from a sign of AI.
 func (j *judge) originOf(m *merge, s *authors, commits []*gitfacts.Commit, name string) attest.Origin {
 	ai, mixed := len(s.agents) > 0, false
 	if j.on(checkSigns) {
@@ -35,8 +36,17 @@ func (j *judge) originOf(m *merge, s *authors, commits []*gitfacts.Commit, name 
 		}
 		j.cite(it, "origin of "+name)
 	}
+	for _, it := range slices.Concat(j.agentMade[m.head], j.agentMade[m.ID]) {
+		agent, _ := it.Statement().Predicate.(*attest.SLSAProvenance).AgentCommit()
+		if !j.on(checkDeclared) {
+			continue
+		}
+		said = true
+		s.agents[clean(agent.Tool)] = true
+		j.cite(it, "origin of "+name)
+	}
 	switch {
-	case mixed && !said:
+	case mixed && !said && !ai:
 		return attest.OriginMixed
 	case ai || said:
 		return attest.OriginAI

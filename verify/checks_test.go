@@ -174,6 +174,12 @@ func TestSignersThatAreRefused(t *testing.T) {
 	}
 	risk := &attest.Risk{Repository: repository, Change: attest.ChangeRef{ID: "7"}, Tier: "low", Classifier: attest.Classifier{ID: "c"}, AssessedAt: w.now()}
 	incident := &attest.Incident{ID: "INC-7", Severity: attest.Sev1, StartedAt: w.now(), DetectedAt: w.now(), ReportedAt: w.now()}
+	permit := func(agent, operator, by string) attest.Predicate {
+		return &attest.AgentPermissions{Agent: agent, Operator: operator, GrantedBy: by, Grants: []attest.Grant{}, GrantedAt: w.now(), NotAfter: attest.At(w.now().AddDate(1, 0, 0))}
+	}
+	agent := func(id string) attest.Subject {
+		return attest.Subject{Digest: map[string]string{"sha256": attest.AgentDigest(id).String()}}
+	}
 	cases := []struct {
 		name  string
 		who   string
@@ -181,6 +187,14 @@ func TestSignersThatAreRefused(t *testing.T) {
 		about attest.Subject
 		kind  verify.Kind // empty: the twin that passes
 	}{
+		{"who runs an agent permits it", "alice", permit("robot", "alice", "alice"), agent("robot"), ""},
+		{"an owner permits an agent", "olga", permit("robot", "alice", "olga"), agent("robot"), ""},
+		{"somebody else permits an agent", "bob", permit("robot", "alice", "bob"), agent("robot"), verify.WrongScope},
+		{"somebody else says that they run it", "bob", permit("robot", "bob", "bob"), agent("robot"), verify.WrongScope},
+		{"an agent permits itself", "robot", permit("robot", "alice", "robot"), agent("robot"), verify.WrongScope},
+		{"CI permits an agent", "ci", permit("robot", "alice", "ci"), agent("robot"), verify.WrongScope},
+		{"a person is permitted", "olga", permit("bob", "alice", "olga"), agent("bob"), verify.WrongScope},
+		{"in the name of who runs it", "olga", permit("robot", "alice", "alice"), agent("robot"), verify.UntrustedKey},
 		{"bob approves", "bob", w.approval("bob", "7", attest.Approved), h.subject(head), ""},
 		{"bob approves as alice", "bob", w.approval("alice", "7", attest.Approved), h.subject(head), verify.UntrustedKey},
 		{"an agent approves, to be seen", "robot", w.approval("robot", "7", attest.Approved), h.subject(head), ""},

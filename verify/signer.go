@@ -51,6 +51,26 @@ func (v *Verifier) checkSpeaker(it *item, people *roster.Roster) *Refusal {
 	if said := speaker(it.statement.Predicate); said != "" && said != p.ID {
 		return refuse(UntrustedKey, "the statement is in the name of %q, and %s signed it", said, p.ID)
 	}
+	return v.checkGrantor(it, p)
+}
+
+// checkGrantor lets only the person who runs an agent, as the roster has it, or an
+// owner of the policy say what the agent may do.
+func (v *Verifier) checkGrantor(it *item, by *roster.Principal) *Refusal {
+	p, ok := it.statement.Predicate.(*attest.AgentPermissions)
+	if !ok {
+		return nil
+	}
+	people := v.rosterFor(it)
+	agent, known := people.Principal(p.Agent)
+	switch {
+	case !known || agent.Kind != roster.Agent:
+		return refuse(WrongScope, "%q is no agent of the roster", p.Agent)
+	case agent.Operator != p.Operator:
+		return refuse(WrongScope, "the roster has another operator for %s than %q", p.Agent, p.Operator)
+	case by.ID != agent.Operator && !slices.Contains(people.Owners, by.ID):
+		return refuse(WrongScope, "%s neither runs agent %s nor owns the policy", by.ID, p.Agent)
+	}
 	return nil
 }
 
@@ -71,8 +91,8 @@ func ofService(predicateType string) bool {
 
 // MayMake reports whether a principal may make statements of a predicate type.
 // Services may make what their entry lists; people and agents speak for
-// themselves, only people who own the policy publish it, and only they and officers
-// freeze. An agent's approval
+// themselves, only people who own the policy publish it, only they and officers freeze,
+// and only they and those who run an agent permit the agent something. An agent's approval
 // is let in to be seen, and never counts. Verdicts are the trusted service's alone.
 func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 	switch {
@@ -82,6 +102,8 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 		return r.MayFreeze(p)
 	case predicateType == attest.TypePolicy:
 		return p.Kind == roster.Person && slices.Contains(r.Owners, p.ID)
+	case predicateType == attest.TypeAgentPermissions:
+		return p.Kind == roster.Person
 	}
 	if p.Kind == roster.Service {
 		return predicateType != attest.TypeApproval && p.MaySign(predicateType)
@@ -108,6 +130,8 @@ func speaker(p attest.Predicate) string {
 		return p.DeclaredBy
 	case *attest.Freeze:
 		return p.By
+	case *attest.AgentPermissions:
+		return p.GrantedBy
 	}
 	return ""
 }

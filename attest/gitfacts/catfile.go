@@ -19,6 +19,9 @@ type catFile struct {
 }
 
 func (r *Repo) startCatFile(ctx context.Context) error {
+	if r.cat != nil {
+		return nil
+	}
 	cmd := r.command(ctx, "cat-file", "--batch")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -40,7 +43,7 @@ func (c *catFile) close() error {
 	return c.cmd.Wait()
 }
 
-// maxObject is the largest commit or tree that is read, in bytes.
+// maxObject is the largest object that is read, in bytes.
 const maxObject = 64 << 20
 
 // object reads one object of a known type. Git does not hash what it reads from a
@@ -49,10 +52,8 @@ func (r *Repo) object(ctx context.Context, id ID, typ string) ([]byte, error) {
 	if !validID(id) {
 		return nil, fmt.Errorf("object %.80q: %w", id, ErrNotFound)
 	}
-	if r.cat == nil {
-		if err := r.startCatFile(ctx); err != nil {
-			return nil, err
-		}
+	if err := r.startCatFile(ctx); err != nil {
+		return nil, err
 	}
 	got, body, err := r.cat.ask(id, typ)
 	if err != nil {
@@ -68,30 +69,19 @@ func (r *Repo) object(ctx context.Context, id ID, typ string) ([]byte, error) {
 	return body, nil
 }
 
-// ask returns the type and content of an object; no content of a blob, unless one is
+// ask returns the type of an object, and its content when it is of the type that is
 // wanted.
 func (c *catFile) ask(id ID, want string) (typ string, body []byte, err error) {
-	if _, err := fmt.Fprintln(c.in, id); err != nil {
-		return "", nil, fmt.Errorf("ask git for %s: %w", short(id), err)
-	}
-	header, err := c.out.ReadString('\n')
+	fields, size, err := c.header(string(id))
 	if err != nil {
-		return "", nil, fmt.Errorf("read %s from git: %w", short(id), err)
+		return "", nil, err
 	}
-	fields := strings.Fields(header)
-	if len(fields) != 3 {
-		return "", nil, fmt.Errorf("object %s: %w", short(id), ErrNotFound)
-	}
-	size, err := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil {
-		return "", nil, fmt.Errorf("object %s: git says %.80q", short(id), header)
-	}
-	if fields[1] == "blob" && want != "blob" || size > maxObject {
+	if fields[1] != want || size > maxObject {
 		if _, err := io.CopyN(io.Discard, c.out, size+1); err != nil {
 			return "", nil, fmt.Errorf("read %s from git: %w", short(id), err)
 		}
-		if size > maxObject {
-			return "", nil, fmt.Errorf("object %s has %d bytes; the limit is %d", short(id), size, maxObject)
+		if fields[1] == want {
+			return "", nil, fmt.Errorf("object %s has %d bytes; the limit is %d bytes: %w", short(id), size, maxObject, ErrLimit)
 		}
 		return fields[1], nil, nil
 	}
@@ -100,6 +90,43 @@ func (c *catFile) ask(id ID, want string) (typ string, body []byte, err error) {
 		return "", nil, fmt.Errorf("read %s from git: %w", short(id), err)
 	}
 	return fields[1], body[:size], nil
+}
+
+// header asks for an object by any name, and reads the line that git answers with: its
+// id, its type and its size.
+func (c *catFile) header(name string) ([]string, int64, error) {
+	if _, err := fmt.Fprintln(c.in, name); err != nil {
+		return nil, 0, fmt.Errorf("ask git for %.40s: %w", name, err)
+	}
+	line, err := c.out.ReadString('\n')
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %.40s from git: %w", name, err)
+	}
+	fields := strings.Fields(line)
+	if len(fields) != 3 {
+		return nil, 0, fmt.Errorf("object %.40s: %w", name, ErrNotFound)
+	}
+	size, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil {
+		return nil, 0, fmt.Errorf("object %.40s: git says %.80q", name, line)
+	}
+	return fields, size, nil
+}
+
+// resolve returns the id of an object by name. Its content is not looked at.
+func (c *catFile) resolve(name string) (ID, error) {
+	fields, size, err := c.header(name)
+	if err != nil {
+		return "", err
+	}
+	if _, err := io.CopyN(io.Discard, c.out, size+1); err != nil {
+		return "", fmt.Errorf("read %.40s from git: %w", name, err)
+	}
+	id := ID(fields[0])
+	if !validID(id) || fields[1] != "commit" {
+		return "", fmt.Errorf("object %.40s: git says that it is the %s %.80q", name, fields[1], id)
+	}
+	return id, nil
 }
 
 // Commit reads and parses one commit.

@@ -62,13 +62,23 @@ func Encode(objects []Object) ([]byte, error) {
 			return nil, ErrTooLarge
 		}
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
-	if err != nil {
-		return nil, fmt.Errorf("open encoder: %w", err)
+	enc, ok := encoders.Get().(*zstd.Encoder)
+	if !ok {
+		return nil, errors.New("open encoder")
 	}
-	defer enc.Close()
+	defer encoders.Put(enc)
 	return enc.EncodeAll(raw, nil), nil
 }
+
+// encoders are kept, because each begins with megabytes of tables. What one encodes
+// does not depend on what it encoded before.
+var encoders = sync.Pool{New: func() any {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	if err != nil {
+		return err
+	}
+	return enc
+}}
 
 var decoders = sync.Pool{New: func() any {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*MaxObjects), zstd.WithDecoderLowmem(true))

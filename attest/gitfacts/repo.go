@@ -22,10 +22,15 @@ type Repo struct {
 	version string // of git
 	cat     *catFile
 	replay  string // a bare repository of ours, made when first needed
+	// lastBase is the newest answer of MergeBase: a change is asked about twice in a row.
+	lastBase struct{ a, b, base ID }
 }
 
 // ErrNotFound says that a revision or object is not in the repository.
 var ErrNotFound = errors.New("not in the repository")
+
+// ErrLimit says that an object or a diff is larger than what is read of it.
+var ErrLimit = errors.New("larger than is read")
 
 // Open checks that dir is a repository that can be trusted to show one face.
 func Open(ctx context.Context, dir string) (*Repo, error) {
@@ -128,6 +133,11 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (ID, error) {
 	if rev == "" || strings.HasPrefix(rev, "-") {
 		return "", fmt.Errorf("revision %.80q: %w", rev, ErrNotFound)
 	}
+	if strings.HasPrefix(rev, "refs/") && !strings.ContainsFunc(rev, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		if id, err := r.resolveRef(ctx, rev); err == nil || !errors.Is(err, ErrNotFound) {
+			return id, err
+		}
+	}
 	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{commit}")
 	if err != nil {
 		var exit *exec.ExitError
@@ -137,6 +147,15 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (ID, error) {
 		return "", err
 	}
 	return ID(out), nil
+}
+
+// resolveRef asks the process that is running anyway. A ref that is made while it runs
+// may be unknown to it.
+func (r *Repo) resolveRef(ctx context.Context, ref string) (ID, error) {
+	if err := r.startCatFile(ctx); err != nil {
+		return "", err
+	}
+	return r.cat.resolve(ref + "^{commit}")
 }
 
 // Range lists the first-parent commits from (exclusive) to `to`, oldest first.
@@ -168,6 +187,13 @@ func ids(out string) []ID {
 // MergeBase returns the best common ancestor of two commits. The error is
 // ErrNotFound when they share no history.
 func (r *Repo) MergeBase(ctx context.Context, a, b ID) (ID, error) {
+	if r.lastBase.a == a && r.lastBase.b == b && a != "" {
+		return r.lastBase.base, nil
+	}
+	if base, err := r.fork(ctx, a, b); err != nil || base != "" {
+		r.lastBase.a, r.lastBase.b, r.lastBase.base = a, b, base
+		return base, err
+	}
 	out, err := r.git(ctx, "merge-base", string(a), string(b))
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 {
@@ -176,5 +202,6 @@ func (r *Repo) MergeBase(ctx context.Context, a, b ID) (ID, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the merge base of %s and %s: %w", short(a), short(b), err)
 	}
+	r.lastBase.a, r.lastBase.b, r.lastBase.base = a, b, ID(out)
 	return ID(out), nil
 }

@@ -66,6 +66,38 @@ func (r *gitRepo) open() *Repo {
 	return repo
 }
 
+// What is found without asking git is what git finds.
+func TestMergeBasesAreThoseOfGit(t *testing.T) {
+	r := newRepo(t)
+	var all []ID
+	r.commit("root", map[string]string{"a": "0"})
+	for i := range 12 {
+		all = append(all, r.commit("main "+string(rune('a'+i)), map[string]string{"a": string(rune('a' + i))}))
+	}
+	for i, at := range []int{0, 5, 11} {
+		r.git("checkout", "-q", string(all[at]))
+		for k := range 3 {
+			all = append(all, r.commit("topic", map[string]string{"b": string(rune('a' + 3*i + k))}))
+		}
+	}
+	r.git("checkout", "-q", "main")
+	r.git("merge", "-q", "--no-ff", "-m", "merge", string(all[14]))
+	all = append(all, ID(r.git("rev-parse", "HEAD")), r.commit("after", map[string]string{"a": "z"}))
+	r.git("checkout", "-q", "--orphan", "other")
+	all = append(all, r.commit("apart", map[string]string{"c": "1"}))
+	repo := r.open()
+	for i, a := range all {
+		for k := i % 4; k < len(all); k += 4 { // a quarter of the pairs
+			b := all[k]
+			want, _ := exec.Command("git", "-C", r.dir, "merge-base", string(a), string(b)).Output()
+			got, err := repo.MergeBase(context.Background(), a, b)
+			if string(got) != strings.TrimSpace(string(want)) || (err != nil) != (len(want) == 0) {
+				t.Errorf("%s and %s: %q (%v), git says %q", short(a), short(b), got, err, want)
+			}
+		}
+	}
+}
+
 func TestReplaceRefsDoNotShowAnotherHistory(t *testing.T) {
 	r := newRepo(t)
 	base := r.commit("base", map[string]string{"a": "1"})

@@ -91,7 +91,7 @@ func (l *SignList) Signs(commits []Commit) []attest.AISign {
 func (l *SignList) inCommit(c *Commit) []attest.AISign {
 	var out []attest.AISign
 	add := func(grade attest.Grade, tool, detail string) {
-		out = append(out, attest.AISign{Grade: grade, Tool: tool, Where: string(c.ID), Detail: truncate(detail)})
+		out = append(out, attest.AISign{Grade: grade, Tool: tool, Where: string(c.ID), Detail: Printable(detail)})
 	}
 	for _, p := range []struct {
 		role string
@@ -119,7 +119,7 @@ func (l *SignList) inCommit(c *Commit) []attest.AISign {
 
 func (l *SignList) inTrailer(t trailer, add func(attest.Grade, string, string)) {
 	if tool, ok := l.trailerTool(t); ok {
-		add(attest.GradeTrailer, strings.ToLower(truncate(tool)), t.key+": "+t.value)
+		add(attest.GradeTrailer, strings.ToLower(Printable(tool)), t.key+": "+t.value)
 		return
 	}
 	for _, p := range addressees(t.value) {
@@ -150,7 +150,9 @@ func (l *SignList) trailerTool(t trailer) (string, bool) {
 	return tool, true
 }
 
-func truncate(s string) string {
+// Printable makes text from outside fit for one line of a statement: valid UTF-8, no
+// control characters, at most 200 bytes.
+func Printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7f {
 			return ' '

@@ -18,7 +18,7 @@ func newAttest(a *app) *cobra.Command {
 		Long: `Each kind of attestation has a command. All of them sign with --key, send the
 signed bundle to the ledger, and print the index that it got.`,
 	}
-	c.AddCommand(newAttestRange(a), newAttestChange(a), newAttestAuthorship(a), newAttestRisk(a), newAttestPlan(a),
+	c.AddCommand(newAttestRange(a), newAttestChange(a), newAttestAuthorship(a), newAttestRisk(a), newAttestPlan(a), newAttestPermissions(a),
 		newAttestRelease(a), newAttestDeployment(a), newAttestIncident(a), newAttestRevocation(a), newAttestStatement(a))
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -23,12 +24,61 @@ countersignd create --data data --origin log.example --genesis 1.json --genesis 
 // BenchmarkAttestRange runs the command itself, as CI does: reads the 28 changes of
 // a real release, signs 56 statements, has a server log them, and checks the receipts.
 // Each time the log is a new one.
-func BenchmarkAttestRange(b *testing.B) {
+func BenchmarkAttestRange(b *testing.B) { benchmarkRange(b, historyDir(b), "v0.5.8..v0.5.9") }
+
+// BenchmarkAttestRangeOf1000 does the same with 1,000 changes, each of one commit to one
+// of 200 files, whose heads are three commits behind the branch that they went to.
+func BenchmarkAttestRangeOf1000(b *testing.B) { benchmarkRange(b, longHistory(b, 1000), "begin..main") }
+
+// longHistory makes a repository with changes that were squashed.
+func longHistory(b *testing.B, changes int) string {
+	var s strings.Builder
+	data := func(text string) { fmt.Fprintf(&s, "data %d\n%s\n", len(text), text) }
+	commit := func(ref string, mark int, from, message, path, text string) {
+		fmt.Fprintf(&s, "commit %s\nmark :%d\ncommitter alice <alice@example.com> %d +0000\n", ref, mark, 1767225600+mark)
+		data(message)
+		s.WriteString(from)
+		fmt.Fprintf(&s, "M 100644 inline %s\n", path)
+		data(text)
+	}
+	for f := range 200 {
+		from := ""
+		if f > 0 {
+			from = fmt.Sprintf("from :%d\n", f)
+		}
+		commit("refs/heads/main", f+1, from, "Begin", fmt.Sprintf("src/%d/%d.go", f%20, f), "package f\n")
+	}
+	s.WriteString("reset refs/heads/begin\nfrom :200\n\n")
+	for i := range changes {
+		main := max(200, 1000+2*(i-1)+1)
+		if i == 0 {
+			main = 200
+		}
+		behind := 200
+		if i > 3 {
+			behind = 1000 + 2*(i-4) + 1
+		}
+		path, text := fmt.Sprintf("src/%d/%d.go", i%20, i%200), fmt.Sprintf("package f\n\nconst change = %d\n", i)
+		commit(fmt.Sprintf("refs/pull/%d/head", i+1), 1000+2*i, fmt.Sprintf("from :%d\n", behind), fmt.Sprintf("Change %d", i), path, text)
+		commit("refs/heads/main", 1000+2*i+1, fmt.Sprintf("from :%d\n", main), fmt.Sprintf("Change %d (#%d)", i, i+1), path, text)
+	}
+	dir := b.TempDir()
+	for _, args := range [][]string{{"init", "-q", "--bare", "-b", "main", dir}, {"-C", dir, "fast-import", "--quiet"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Stdin = strings.NewReader(s.String())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("git %v: %s", args, out)
+		}
+	}
+	return dir
+}
+
+func benchmarkRange(b *testing.B, repo, commits string) {
 	server, err := serverBinary()
 	if err != nil {
 		b.Fatal(err)
 	}
-	repo, client := historyDir(b), b.TempDir()
+	client := b.TempDir()
 	if out, err := exec.Command("go", "build", "-o", client, ".").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
@@ -59,7 +109,7 @@ func BenchmarkAttestRange(b *testing.B) {
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-		attest := exec.Command("countersign", "attest", "range", "v0.5.8..v0.5.9", "--repo", repo, "--heads", "refs/pull/{id}/head", "--key", "ci.pem")
+		attest := exec.Command("countersign", "attest", "range", commits, "--repo", repo, "--heads", "refs/pull/{id}/head", "--key", "ci.pem")
 		attest.Dir = dir
 		b.StartTimer()
 		out, err := attest.CombinedOutput()

@@ -12,13 +12,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/authorfacts"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
 )
 
 // ranging are the flags of attest range.
 type ranging struct {
-	repo, repository, heads, targetRef, changeID, key, outbox string
-	changesOnly, admissionsOnly, missingHeads, offline        bool
+	repository, targetRef, key, outbox, as             string
+	changesOnly, admissionsOnly, missingHeads, offline bool
+	noAuthorship                                       bool
+	searching                                          // notes and traces
 }
 
 func newAttestRange(a *app) *cobra.Command {
@@ -36,6 +39,10 @@ where its reviewed head is. Signed bundles stay in the outbox until the ledger h
 answered: running the command again sends the same bytes, and what was logged
 already is not signed again.
 
+Where notes of git-ai or Agent Trace records stand beside the commits, the sessions that
+they record are attested as well (authorship/v1; the key needs may: [authorship]). Such
+a statement can only add a suspicion of AI, and people to the authors.
+
 Use --changes-only before reviewers approve and --admissions-only after the merge,
 so that approvals are in the log before what they approve is admitted.`,
 		Example: `  countersign attest range v1.0..v1.1 --repo . --repository github.com/org/repo \
@@ -50,13 +57,16 @@ so that approvals are in the log before what they approve is admitted.`,
 	fl.StringVar(&f.repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "its id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringVar(&f.heads, "heads", "", "where reviewed heads are, such as refs/pull/{id}/head; without it every commit counts as unreviewed")
 	fl.StringVar(&f.targetRef, "target-ref", "refs/heads/main", "branch that the changes went to")
-	fl.StringVar(&f.changeID, "change-id", `\(#(\d+)\)$`, "regular expression whose first group is the change's id in the first line of a message")
+	fl.StringVar(&f.changeID, "change-id", defaultChangeID, "regular expression whose first group is the change's id in the first line of a message")
 	fl.StringVar(&f.key, "key", os.Getenv("COUNTERSIGN_KEY"), "private key that signs (COUNTERSIGN_KEY)")
 	fl.StringVar(&f.outbox, "outbox", "", "folder for signed bundles (default: .countersign in --repo)")
 	fl.BoolVar(&f.changesOnly, "changes-only", false, "attest the reviewed heads only")
 	fl.BoolVar(&f.admissionsOnly, "admissions-only", false, "attest the merges only")
 	fl.BoolVar(&f.missingHeads, "missing-heads", false, "admit commits whose head is not in the repository as unreviewed, instead of stopping")
 	fl.BoolVar(&f.offline, "offline", false, "sign into the outbox, and send nothing")
+	fl.BoolVar(&f.noAuthorship, "no-authorship", false, "attest nothing of what notes and traces record")
+	fl.StringVar(&f.as, "as", "", "roster id of --key, for what is said of sessions (default: asked of the ledger)")
+	f.sources(c)
 	c.MarkFlagsMutuallyExclusive("changes-only", "admissions-only")
 	return c
 }
@@ -89,13 +99,17 @@ func (a *app) attestRange(ctx context.Context, arg string, f ranging) error {
 	if err != nil {
 		return err
 	}
+	reader, err := f.reader(repo)
+	if err != nil {
+		return err
+	}
 	box, err := openOutbox(f.outbox, key)
 	if err != nil {
 		return err
 	}
-	r := &rangeRun{app: a, flags: f, repo: repo, pattern: pattern, box: box}
+	r := &rangeRun{app: a, flags: f, repo: repo, pattern: pattern, box: box, reader: reader}
 	if err := r.sign(ctx, commits); err != nil {
-		return err
+		return withFetch(err)
 	}
 	if err := r.send(ctx); err != nil {
 		return err
@@ -140,13 +154,19 @@ type ranged struct {
 	Binding string   `json:"binding,omitempty"`
 	Paths   int      `json:"paths"`
 	Claimed bool     `json:"claimed"` // too large to carry its objects
-	Tools   []string `json:"tools"`   // AI tools that its commits name
+	Tools   []string `json:"tools"`   // AI tools that its commits, notes and traces name
+	// Sessions is how many sessions with an agent notes and traces record, and Lines what
+	// they say of the lines.
+	Sessions   int                      `json:"sessions,omitzero"`
+	Lines      *attest.AuthorshipLines  `json:"lines,omitempty"`
+	Unreadable []authorfacts.Unreadable `json:"unreadable,omitempty"`
 
 	// Indexes in the log; nil for what was not attested, or not sent.
 	ChangeIndex    *uint64 `json:"changeIndex,omitempty"`
 	AdmissionIndex *uint64 `json:"admissionIndex,omitempty"`
 
 	change, admission *letter
+	authorships       []*letter
 }
 
 // rangeRun is one run of attest range.
@@ -156,6 +176,7 @@ type rangeRun struct {
 	repo    *gitfacts.Repo
 	pattern *regexp.Regexp
 	box     *outbox
+	reader  *authorfacts.Reader
 	commits []*ranged
 	fresh   []*letter // signed in this run
 }
@@ -231,8 +252,10 @@ func (r *rangeRun) attestChange(ctx context.Context, x *ranged) error {
 		return err
 	}
 	x.note(facts, len(st.Predicate.(*attest.Change).Objects))
-	x.change, err = r.enclose(st)
-	return err
+	if x.change, err = r.enclose(st); err != nil {
+		return err
+	}
+	return r.attestAuthorship(ctx, x, facts.Commits, st.Subjects[0])
 }
 
 // attestAdmission states how a commit came to the branch. The time is the
@@ -260,11 +283,15 @@ func (r *rangeRun) attestAdmission(ctx context.Context, x *ranged, merged gitfac
 	for _, parent := range merged.Parents {
 		p.Parents = append(p.Parents, string(parent))
 	}
-	x.admission, err = r.enclose(&attest.Statement{
-		Subjects:  []attest.Subject{{Name: r.flags.repository, Digest: map[string]string{"gitCommit": x.Commit, "gitTree": string(merged.Tree)}}},
-		Predicate: p,
-	})
-	return err
+	subject := attest.Subject{Name: r.flags.repository, Digest: map[string]string{"gitCommit": x.Commit, "gitTree": string(merged.Tree)}}
+	if x.admission, err = r.enclose(&attest.Statement{Subjects: []attest.Subject{subject}, Predicate: p}); err != nil {
+		return err
+	}
+	commits := facts.Commits
+	if x.Head != "" { // those of the branch belong to the change
+		commits = []gitfacts.Commit{merged}
+	}
+	return r.attestAuthorship(ctx, x, commits, subject)
 }
 
 func (r *rangeRun) enclose(st *attest.Statement) (*letter, error) {
@@ -278,5 +305,5 @@ func (r *rangeRun) enclose(st *attest.Statement) (*letter, error) {
 // note keeps what people want to see of the facts.
 func (x *ranged) note(f *gitfacts.Facts, proof int) {
 	x.Paths, x.Claimed = len(f.Paths), x.Claimed || proof == 0
-	x.Tools = toolsOf(f.Commits)
+	x.Tools = addTools(x.Tools, toolsOf(f.Commits)...)
 }

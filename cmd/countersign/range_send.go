@@ -16,17 +16,21 @@ import (
 	"golang.org/x/term"
 
 	"github.com/countersign-dev/countersign/attest"
-	"github.com/countersign-dev/countersign/attest/gitfacts"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 )
 
-// letters are all of a run, changes before admissions: what is reviewed is in the
-// log before it is said how it was merged.
+// letters are all of a run, changes and who wrote them before admissions: what is
+// reviewed is in the log before it is said how it was merged.
 func (r *rangeRun) letters() []*letter {
 	var changes, admissions []*letter
 	for _, x := range r.commits {
 		if x.change != nil && !slices.Contains(changes, x.change) {
 			changes = append(changes, x.change)
+		}
+		for _, l := range x.authorships {
+			if !slices.Contains(changes, l) {
+				changes = append(changes, l)
+			}
 		}
 		if x.admission != nil {
 			admissions = append(admissions, x.admission)
@@ -57,7 +61,7 @@ func (r *rangeRun) send(ctx context.Context) error {
 	for _, x := range r.commits {
 		x.ChangeIndex, x.AdmissionIndex = x.change.place(), x.admission.place()
 	}
-	return explainRefusal(err)
+	return r.explainRefusal(err)
 }
 
 // recognise asks the log for the statements that this run signed anew: another
@@ -70,7 +74,8 @@ func (r *rangeRun) recognise(ctx context.Context, l *ledger) error {
 	}
 	asked := make(map[string]bool)
 	for _, x := range r.commits {
-		if asked[x.Change] || !slices.Contains(r.fresh, x.change) && !slices.Contains(r.fresh, x.admission) {
+		isFresh := func(l *letter) bool { return slices.Contains(r.fresh, l) }
+		if asked[x.Change] || !isFresh(x.change) && !isFresh(x.admission) && !slices.ContainsFunc(x.authorships, isFresh) {
 			continue
 		}
 		asked[x.Change] = true
@@ -115,16 +120,21 @@ func (l *letter) place() *uint64 {
 }
 
 // explainRefusal adds what to do about the refusals that a CI job meets.
-func explainRefusal(err error) error {
+func (r *rangeRun) explainRefusal(err error) error {
 	var rpc *connect.Error
 	if errors.As(err, &rpc) && rpc.Code() == connect.CodePermissionDenied {
-		return refused("%s\nThe signed bundles wait in the outbox; once an owner has put the key into people.yaml with may: [change, admission], run the same command again", rpc.Message())
+		may, otherwise := "change, admission", ""
+		if slices.ContainsFunc(r.commits, func(x *ranged) bool { return len(x.authorships) > 0 }) {
+			may, otherwise = "change, admission, authorship", ", or with --no-authorship"
+		}
+		return refused("%s\nThe signed bundles wait in the outbox; once an owner has put the key into people.yaml with may: [%s], run the same command again%s", rpc.Message(), may, otherwise)
 	}
 	return err
 }
 
 // report says what was done.
 func (r *rangeRun) report(arg string, took time.Duration) error {
+	r.warn()
 	letters := r.letters()
 	logged, already := 0, 0
 	for _, l := range letters {
@@ -181,16 +191,6 @@ func (r *rangeRun) line(x *ranged) string {
 		paths += ", claimed: too large to prove"
 	}
 	return fmt.Sprintf(rangeColumns, id, head, bound, paths, strings.Join(x.Tools, ","), r.faint(printable(x.Title, 60)))
-}
-
-// toolsOf lists the AI tools that commits name, sorted.
-func toolsOf(commits []gitfacts.Commit) []string {
-	tools := []string{}
-	for _, s := range gitfacts.DefaultSigns().Signs(commits) {
-		tools = append(tools, s.Tool)
-	}
-	slices.Sort(tools)
-	return slices.Compact(tools)
 }
 
 // bar shows progress to a person at a terminal, and nothing to anybody else.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -174,5 +176,55 @@ func TestWrongRangesSayWhatIsWrong(t *testing.T) {
 				t.Errorf("leaves %v behind", left)
 			}
 		})
+	}
+}
+
+// Every release since v0.5.0 has the commits that git counts, bound as docs/binding.md
+// says. It takes a while, so it runs only when COUNTERSIGN_WHOLE_HISTORY is set.
+func TestEveryReleaseIsCountedAsGitCounts(t *testing.T) {
+	if os.Getenv("COUNTERSIGN_WHOLE_HISTORY") == "" {
+		t.Skip("set COUNTERSIGN_WHOLE_HISTORY=1 to run it")
+	}
+	table, err := os.ReadFile("../../docs/binding.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _ := keyFile(t, "ci")
+	from, releases := "v0.5.0", 0
+	for line := range strings.SplitSeq(string(table), "\n") {
+		cell := strings.Fields(strings.ReplaceAll(line, "|", " "))
+		if len(cell) != 10 || !strings.HasPrefix(cell[0], "v0.5.") {
+			continue
+		}
+		out, err := exec.Command("git", "-C", historyDir(t), "rev-list", "--count", "--first-parent", from+".."+cell[0]).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{t: t}
+		text := c.want(exitYes, "attest", "range", from+".."+cell[0], "--repo", historyDir(t), "--repository", litestream, "--missing-heads",
+			"--heads", "refs/pull/{id}/head", "--key", key, "--offline", "--format", "json", "--outbox", t.TempDir())
+		var got rangeOutput
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatal(err)
+		}
+		bound, heads, tools := make(map[string]int), 0, 0
+		for _, x := range got.Commits {
+			bound[x.Binding]++
+			if x.Head != "" {
+				heads++
+			}
+			if len(x.Tools) > 0 {
+				tools++
+			}
+		}
+		have := fmt.Sprint(cell[0], " ", strings.TrimSpace(string(out)), " ", len(got.Commits), " ", heads, " ", bound["identity"], " ", bound["replay"], " ",
+			bound["patch"], " ", bound["residual"], " ", bound["unverifiable"], " ", tools)
+		if want := strings.Join(cell, " "); have != want {
+			t.Errorf("%s; docs/binding.md says %s", have, want)
+		}
+		from, releases = cell[0], releases+1
+	}
+	if releases != 16 {
+		t.Errorf("%d releases in docs/binding.md, want 16", releases)
 	}
 }

@@ -213,8 +213,8 @@ func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	init := "countersign policy init policy --owner alice,bob --person alice,level=staff,email=alice@example.com,key=keys/alice.pub " +
 		"--person bob,level=senior,email=bob@example.com,key=keys/bob.pub --person carol,level=junior,email=carol@example.com,key=keys/carol.pub " +
-		"--agent claude,operator=carol,email=noreply@anthropic.com,key=keys/claude.pub --service ci,may=change+admission,key=keys/ci.pub " +
-		"--service builder,may=release,key=keys/builder.pub --service gate,may=deployment+operation,key=keys/gate.pub --service forge,forge,email=forge@example.com"
+		"--agent claude,operator=carol,email=noreply@anthropic.com,key=keys/claude.pub --service ci,may=change+admission+authorship,key=keys/ci.pub " +
+		"--service builder,may=release+link,key=keys/builder.pub --service gate,may=deployment+operation,key=keys/gate.pub --service forge,forge,email=forge@example.com"
 	if _, err := os.Stat(ts.MkAbs("keys/bob_ssh.pub")); err == nil {
 		init = strings.Replace(init, "key=keys/bob.pub", "key=keys/bob.pub,ssh=keys/bob_ssh.pub", 1)
 	}

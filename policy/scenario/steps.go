@@ -60,6 +60,8 @@ func (t *teller) do(s *step) error {
 			Policy: attest.VSAResource{Digest: map[string]string{"sha256": attest.DigestOf(nil).String()}}, VerificationResult: "PASSED",
 			VerifiedLevels: []string{"SLSA_BUILD_LEVEL_3"}, SLSAVersion: "1.1",
 		})
+	case "agentmade":
+		return t.sign(s, s.opt("by", "builder"), t.about(s.arg(0)), &attest.Foreign{PredicateType: attest.TypeSLSAProvenance, Raw: jsontext.Value(agentCommit)})
 	case "revoke":
 		return t.revoke(s)
 	case "allow":
@@ -77,6 +79,10 @@ func (t *teller) do(s *step) error {
 	}
 	return fmt.Errorf("unknown verb")
 }
+
+// agentCommit is provenance of a commit that an agent made.
+const agentCommit = `{"buildDefinition":{"buildType":"https://refs.arewm.com/agent-commit/v0.1","internalParameters":{"agent":` +
+	`{"model":{"modelId":"m"},"runtime":{"name":"robot","version":"1"}}},"resolvedDependencies":[]},"runDetails":{"builder":{"id":"https://example.com/agents"}}}`
 
 // principal is who a key belongs to.
 func principal(key string) string {
