@@ -177,12 +177,15 @@ func (j *judge) authenticate(s *authors, m *merge) {
 			}
 		}
 	}
+	at := m.proposedAt
+	if len(m.admissions) > 0 {
+		at = m.admissions[0].Time()
+	}
 	for _, a := range s.list {
 		if len(a.made) == 0 {
 			a.verified = true
 		}
-		if !a.verified && len(m.admissions) > 0 {
-			at := m.admissions[0].Time()
+		if !a.verified && !at.IsZero() {
 			a.verified = !slices.ContainsFunc(a.made, func(c *gitfacts.Commit) bool { return !j.signedBy(c, a, at) })
 		}
 	}

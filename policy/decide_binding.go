@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
@@ -21,8 +22,9 @@ type merge struct {
 	mergedBy   string // forge account
 	claim      attest.Binding
 	replay     bool
-	plan       *planned // set, and little else, when it is no merge at all
-	trouble    Kind     // set when there is no admission that can be relied on
+	plan       *planned  // set, and little else, when it is no merge at all
+	proposedAt time.Time // set while it is under review only, and nobody merged it (PreviewChange)
+	trouble    Kind      // set when there is no admission that can be relied on
 	why        string
 }
 

@@ -61,9 +61,10 @@ func (j *judge) judgeChanges() {
 }
 
 // study finds out what is proven of one commit.
-func (j *judge) study(c *gitfacts.Commit) *study {
-	m := j.readMerge(c)
-	st := &study{merge: m}
+func (j *judge) study(c *gitfacts.Commit) *study { return j.studyMerge(j.readMerge(c)) }
+
+func (j *judge) studyMerge(m *merge) *study {
+	c, st := m.Commit, &study{merge: m}
 	j.checkBuilder(m.admissions)
 	st.result = ChangeResult{Change: clean(m.change), Commit: string(c.ID), Head: string(m.head), Title: title(c), BoundBy: signers(m.admissions)}
 	name := nameOf(&st.result)
@@ -288,7 +289,7 @@ func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 	case match(len(voices), len(seats), func(int, int) bool { return true }).full():
 		f.Kind = NotSenior
 	}
-	if before {
+	if before && st.proposedAt.IsZero() {
 		f.Why += "; approvals must be logged before the merge, so new ones cannot help this one"
 		st.closed = st.closed || !f.Audit
 		return f

@@ -61,6 +61,9 @@ func (j *judge) hasRole(p *roster.Principal, role string, m *merge) bool {
 	case "owner":
 		return slices.Contains(j.in.Set.Roster.Owners, p.ID)
 	case "merger":
+		if !m.proposedAt.IsZero() {
+			return false // not merged yet: whoever merges it cannot be this slot's
+		}
 		merger, ok := j.account(m.mergedBy)
 		return !ok || merger.ID == p.ID
 	}
