@@ -1,5 +1,7 @@
 package attest
 
+import "strings"
+
 // An Approval is one person's verdict on one change, or on one plan. Its subject is
 // the head commit and tree that the reviewer saw, so it survives a squash and not a
 // push; or the file of the plan, so it survives nothing.
@@ -20,6 +22,16 @@ type Approval struct {
 	// Assertion is the reviewer's own signature where it cannot be that of the
 	// statement.
 	Assertion *Assertion `json:"assertion,omitempty"`
+	// WitnessedBy is there where a forge says what the reviewer decided, and signs.
+	WitnessedBy *Witnessed `json:"witnessedBy,omitempty"`
+}
+
+// Witnessed says which account on which forge decided something. That the account is the
+// reviewer's is for the roster to say, by its immutable id.
+type Witnessed struct {
+	Forge   string `json:"forge"`            // host name, in lower case
+	Account string `json:"account"`          // immutable id
+	Review  string `json:"review,omitempty"` // the forge's id of the review, where it has one
 }
 
 // ApprovalAbout names what is approved where it is no change.
@@ -61,6 +73,9 @@ func (a *Approval) Validate() error {
 	if err == nil && a.Assertion != nil {
 		err = first(a.Assertion.validate(), checkName("predicate.nonce", a.Nonce))
 	}
+	if err == nil && a.WitnessedBy != nil {
+		err = a.validateWitnessed()
+	}
 	if err == nil && len(a.Scope.Environments) == 0 {
 		err = faultErr(WrongScope, "predicate.scope.environments", "is empty, which approves nothing")
 	}
@@ -68,6 +83,23 @@ func (a *Approval) Validate() error {
 		err = first(err, checkID("predicate.scope.environments", e))
 	}
 	return err
+}
+
+// validateWitnessed wants an account on the forge that hosts the repository: nobody can
+// see on one forge what was decided on another.
+func (a *Approval) validateWitnessed() error {
+	const field = "predicate.witnessedBy"
+	w := a.WitnessedBy
+	host, _, _ := strings.Cut(a.Repository, "/")
+	switch {
+	case a.Assertion != nil:
+		return fieldErr(field, "is there beside an assertion: either the reviewer signed, or a forge did")
+	case a.About != nil:
+		return faultErr(SubjectMismatch, field, "is there, and forges witness no approvals of plans")
+	case w.Forge != host:
+		return faultErr(WrongScope, field+".forge", "is %.200q, and the repository is on %.200q", w.Forge, host)
+	}
+	return first(checkName(field+".account", w.Account), checkText(field+".account", w.Account, 128), checkText(field+".review", w.Review, 128))
 }
 
 // validateAbout wants a change with its target, or a plan, and never both.

@@ -47,6 +47,9 @@ const (
 	checkLevel         check = "level"             // of the level that the slot asks
 	checkTeam          check = "team"              // and team
 	checkAssurance     check = "assurance"         // and proves enough of who was there
+	checkWitness       check = "witness"           // a forge speaks for the accounts of its hosts
+	checkOwnFirst      check = "own-first"         // and never over what somebody said themselves
+	checkForgeTier     check = "forge-tier"        // and never for the highest tier
 	checkExclude       check = "exclude"           // and not one of the excluded roles
 	checkDistinct      check = "distinct"          // one person fills one slot
 	checkAuthenticated check = "authenticated"     // an unauthenticated author may be an approver
@@ -76,7 +79,7 @@ var checks = [...]check{
 	checkRepository, checkOneSource, checkRoles, checkStartScope, checkStartBelow, checkAdmitted, checkAgree, checkBase,
 	checkReplay, checkReplayProof, checkBinding, checkSubjectTree, checkReviewer, checkHuman, checkSelf, checkCommitter, checkCoAuthor,
 	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkOlder, checkVeto, checkRevoked,
-	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkAssurance, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
+	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkAssurance, checkWitness, checkOwnFirst, checkForgeTier, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
 	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable, checkEnrolled, checkEffective, checkFrozen, checkLift,
 	checkSaid, checkDescribed, checkDerived, checkWhole, checkMaker,
 }

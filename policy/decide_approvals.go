@@ -27,7 +27,7 @@ type heard struct {
 // hear sorts everything that anybody said about a change or its head.
 func (j *judge) hear(m *merge, s *authors) heard {
 	var w heard
-	latest := make(map[string]item)
+	said := make(map[string]*testimony)
 	var order []string
 	for _, it := range j.said(m) {
 		kind, why := j.deaf(it, m, s)
@@ -35,22 +35,16 @@ func (j *judge) hear(m *merge, s *authors) heard {
 			j.ignore(it, kind, m.change, "%s", why)
 			continue
 		}
-		old, spoke := latest[it.by.ID]
-		switch {
-		case !spoke:
+		if said[it.by.ID] == nil {
+			said[it.by.ID] = &testimony{}
 			order = append(order, it.by.ID)
-		case j.on(checkOlder) && heldBack(it, old):
-			j.ignore(it, Superseded, m.change, "%s signed it before what they said in entry %d, and it was logged after", it.by.ID, old.Index())
-			continue
-		case j.on(checkLatest):
-			j.ignore(old, Superseded, m.change, "%s said something else later, in entry %d", it.by.ID, it.Index())
-		case decision(old) == attest.Approved:
-			continue
 		}
-		latest[it.by.ID] = it
+		j.hearWord(said[it.by.ID], it, m)
 	}
 	for _, id := range order {
-		j.count(&w, latest[id], m)
+		if it := said[id].latest(); it != nil {
+			j.count(&w, *it, m)
+		}
 	}
 	slices.SortFunc(w.approvals, func(a, b voice) int { return cmp.Compare(a.Index(), b.Index()) })
 	return w
@@ -78,11 +72,19 @@ func (j *judge) count(w *heard, it item, m *merge) {
 		}
 		w.approvals = append(w.approvals, voice{
 			item: it, late: len(j.admissions[m.ID]) > 0 && it.Index() > m.first,
-			assurance: min(it.Assurance(), it.key.Assurance), // the roster may be another than the verifier's
+			assurance: it.proves(),
 		})
 	case attest.Withdrawn:
 		j.ignore(it, Revoked, m.change, "%s took their word back", it.by.ID)
 	}
+}
+
+// proves is the assurance of an approval. The roster may be another than the verifier's.
+func (it item) proves() roster.Assurance {
+	if it.via != nil {
+		return roster.ByForge
+	}
+	return min(it.Assurance(), it.key.Assurance)
 }
 
 // said lists approvals and rejections of the head, and of the change by its id,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/roster"
 )
 
@@ -52,7 +53,7 @@ func (j *judge) candidates(st *study, o *opening) []sitter {
 		}
 		could := sitter{p, j.couldAssure(p)}
 		spoke := slices.IndexFunc(o.voices, func(v voice) bool { return v.by.ID == p.ID })
-		if could.assurance > 0 && (spoke < 0 || o.wantsMore(o.voices[spoke].assurance, could.assurance)) {
+		if could.assurance > 0 && (spoke < 0 || j.wantsMore(o, o.voices[spoke].assurance, could.assurance, st.merge)) {
 			out = append(out, could)
 		}
 	}
@@ -62,9 +63,9 @@ func (j *judge) candidates(st *study, o *opening) []sitter {
 
 // wantsMore reports whether an empty seat asks for more than an approval proved, so that
 // giving it again, with what proves more, would help.
-func (o *opening) wantsMore(proved, could roster.Assurance) bool {
+func (j *judge) wantsMore(o *opening, proved, could roster.Assurance, m *merge) bool {
 	for i, at := range o.at {
-		if a := o.seats[i].Assurance; at < 0 && a > proved && a <= could {
+		if a := j.leastOf(&o.seats[i], m); at < 0 && a > proved && a <= could {
 			return true
 		}
 	}
@@ -78,12 +79,25 @@ func (j *judge) couldAssure(p *roster.Principal) roster.Assurance {
 	if !p.Holds(j.in.Now) {
 		return most
 	}
+	if j.couldBeSeen(p) {
+		most = roster.ByForge
+	}
 	for _, k := range p.Keys {
 		if k.Holds(j.in.Now) && !j.revokedKey(p, &k) {
 			most = max(most, k.Assurance)
 		}
 	}
 	return most
+}
+
+// couldBeSeen reports whether somebody has an account on the forge that hosts the
+// repository, for which a forge of the roster speaks.
+func (j *judge) couldBeSeen(p *roster.Principal) bool {
+	host, _, _ := strings.Cut(j.in.Request.Repository, "/")
+	speaks := slices.ContainsFunc(j.in.Set.Roster.Principals(), func(f *roster.Principal) bool {
+		return f.Witnesses(host, attest.TypeApproval) && f.Holds(j.in.Now)
+	})
+	return speaks && j.about() == AboutChange && slices.ContainsFunc(p.Accounts, func(a roster.Account) bool { return strings.EqualFold(a.Forge, host) })
 }
 
 // whoCould lists the candidates who fit any empty seat.

@@ -22,6 +22,7 @@ type merge struct {
 	mergedBy   string // forge account
 	claim      attest.Binding
 	replay     bool
+	highest    bool      // it has the highest tier
 	plan       *planned  // set, and little else, when it is no merge at all
 	proposedAt time.Time // set while it is under review only, and nobody merged it (PreviewChange)
 	trouble    Kind      // set when there is no admission that can be relied on

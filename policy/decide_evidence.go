@@ -17,6 +17,7 @@ type item struct {
 	*verify.Evidence
 	by  *roster.Principal // nil for the service key's verdicts
 	key *roster.Key
+	via *roster.Principal // the forge that says so, where it is the signer and not by
 }
 
 // evidence is what was gathered, by what it speaks of. Each list is in log order.
@@ -115,6 +116,9 @@ func (j *judge) accept(e *verify.Evidence) (item, bool) {
 	if claim := verify.Unpinned(e.Identity(), it.key); claim != "" && j.on(checkSigner) {
 		j.ignore(it, verify.WrongScope, "", "its certificate does not say the %s that the roster pins for %s", claim, it.by.ID)
 		return it, false
+	}
+	if a, ok := e.Statement().Predicate.(*attest.Approval); ok && a.WitnessedBy != nil {
+		return j.acceptWitnessed(it, a)
 	}
 	if j.on(checkMay) && !may(it.by, typ) {
 		j.ignore(it, verify.WrongScope, "", "%s %s may not make statements of this type", it.by.Kind, it.by.ID)

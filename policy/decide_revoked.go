@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -44,12 +47,16 @@ func (j *judge) revoked(it item) bool {
 		key := it.Signer()
 		lists = append(lists, r.keys[attest.KeyID(key).String()], r.people[it.by.ID])
 	}
+	holders := []*roster.Principal{it.by}
+	if it.via != nil {
+		holders = append(holders, it.via)
+	}
 	for i, list := range lists {
 		for _, rev := range list {
 			p := rev.Statement().Predicate.(*attest.Revocation)
 			switch {
 			case i > 0 && p.EffectiveFrom != nil && it.Time().Before(p.EffectiveFrom.Time):
-			case j.on(checkRevoker) && !j.mayRevoke(rev, it.by):
+			case j.on(checkRevoker) && !slices.ContainsFunc(holders, func(h *roster.Principal) bool { return j.mayRevoke(rev, h) }):
 				j.ignore(rev, verify.UntrustedKey, "", "%s may not take back what is not theirs; they own no policy", rev.by.ID)
 			default:
 				j.cite(rev, "revocation")

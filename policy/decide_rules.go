@@ -117,6 +117,7 @@ func (j *judge) classify(st *study) {
 		st.result.Because = append(st.result.Because, "its paths are claimed, not proven")
 	}
 	st.class.Tier = j.risk(st.merge, &st.result, st.class.Tier)
+	st.highest = st.class.Tier == len(j.in.Set.Tiers)-1
 }
 
 // describeStudy fills in what a decision shows of a change as of a plan.
@@ -130,7 +131,11 @@ func (j *judge) describeStudy(st *study, origin attest.Origin) {
 	slices.Sort(r.Agents)
 	name := nameOf(r)
 	for _, a := range st.approvals {
-		r.Approved = append(r.Approved, Voice{Person: a.by.ID, Level: a.by.Level, Assurance: a.assurance.String(), Index: a.Index(), Late: a.late})
+		v := Voice{Person: a.by.ID, Level: a.by.Level, Assurance: a.assurance.String(), Index: a.Index(), Late: a.late}
+		if a.via != nil {
+			v.WitnessedBy = a.via.ID
+		}
+		r.Approved = append(r.Approved, v)
 		j.cite(a.item, "approval of "+name)
 	}
 	for _, a := range st.vetoes {
@@ -250,11 +255,6 @@ func unavailable(q *Require, followed bool) string {
 		return "a gate that follows the log (countersign verify --followed)"
 	case q.Recomputers > 0:
 		return "further parties that recompute the replay"
-	}
-	for _, s := range q.Slots {
-		if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, Explicit) {
-			return "approvals that a forge witnessed"
-		}
 	}
 	return ""
 }

@@ -25,7 +25,11 @@ func (j *judge) seatsOf(r *Require, s *authors) []seat {
 		}
 	}
 	if len(out) > 0 && !s.authenticated() && j.on(checkAuthenticated) {
-		out = append(out, seat{len(r.Slots), &Slot{Count: 1}})
+		extra := &Slot{Count: 1}
+		if !slices.ContainsFunc(r.Slots, func(s Slot) bool { return s.least() > roster.ByForge }) {
+			extra.Assurance = roster.ByForge // where every slot takes a forge's word
+		}
+		out = append(out, seat{len(r.Slots), extra})
 	}
 	return out
 }
@@ -42,10 +46,8 @@ func (v voice) sitter() sitter { return sitter{v.by, v.assurance} }
 func (j *judge) fits(p sitter, st *seat, m *merge) bool {
 	levels := j.in.Set.Levels
 	switch {
-	case p.assurance < st.Assurance && j.on(checkAssurance):
+	case p.assurance < j.leastOf(st, m) && j.on(checkAssurance):
 		return false
-	case len(st.Kinds) > 0 && !slices.Contains(st.Kinds, Explicit):
-		return false // forge approvals are not there yet
 	case st.Level != "" && j.on(checkLevel) && slices.Index(levels, p.Level) < slices.Index(levels, st.Level):
 		return false
 	case len(st.Teams) > 0 && j.on(checkTeam) && !slices.ContainsFunc(st.Teams, func(t string) bool { return slices.Contains(p.Teams, t) }):

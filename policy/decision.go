@@ -124,10 +124,12 @@ type Author struct {
 type Voice struct {
 	Person string `json:"person"`
 	Level  string `json:"level"`
-	// Assurance is what the approval proves of the person: key, presence or verified.
+	// Assurance is what the approval proves of the person: forge, key, presence or verified.
 	Assurance string `json:"assurance"`
-	Index     uint64 `json:"index"`
-	Late      bool   `json:"late"` // logged after the admission
+	// WitnessedBy is the forge that says so; empty where the person signed.
+	WitnessedBy string `json:"witnessedBy,omitempty"`
+	Index       uint64 `json:"index"`
+	Late        bool   `json:"late"` // logged after the admission
 }
 
 // Finding is how one rule fared with one change.

@@ -313,7 +313,7 @@ func tighterSlot(a, b Slot) bool {
 	if slices.ContainsFunc(a.Exclude, func(x string) bool { return !slices.Contains(b.Exclude, x) }) {
 		return false
 	}
-	if b.Count < a.Count || assuranceOf(b) < assuranceOf(a) {
+	if b.Count < a.Count || b.least() < a.least() {
 		return false
 	}
 	for _, s := range []*Slot{&a, &b} {
@@ -321,9 +321,6 @@ func tighterSlot(a, b Slot) bool {
 	}
 	return reflect.DeepEqual(a, b)
 }
-
-// assuranceOf is the least assurance that fills a slot.
-func assuranceOf(s Slot) roster.Assurance { return max(s.Assurance, roster.ByKey) }
 
 func slotsOf(list []Slot) string {
 	out := make([]string, len(list))

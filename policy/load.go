@@ -243,7 +243,8 @@ func (s *Set) parsePeople(root strictyaml.Node) error {
 	var err error
 	s.Roster, err = roster.Parse(peopleFile, []byte(s.files.People), roster.Terms{
 		Levels: s.Levels, Types: attest.ShortTypes,
-		Reserved:   []string{attest.TypeApproval, attest.TypePolicy, attest.TypeFreeze, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
+		Witnessed:  []string{attest.TypeApproval},
+		Reserved:   []string{attest.TypePolicy, attest.TypeFreeze, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
 		IdentityID: func(issuer, subject string) [32]byte { return attest.IdentityID(issuer, subject) },
 		Claims:     attest.ClaimNames(),
 	})

@@ -56,9 +56,18 @@ func writePrincipal(b *strings.Builder, p roster.Principal, from time.Time) erro
 	if p.Forge {
 		b.WriteString("    forge: true\n")
 	}
+	if len(p.Hosts) > 0 {
+		fmt.Fprintf(b, "    hosts: [\"%s\"]\n", strings.Join(p.Hosts, `", "`))
+	}
 	fmt.Fprintf(b, "    from: %s\n", since)
 	if len(p.Emails) > 0 {
 		fmt.Fprintf(b, "    emails: [%s]\n", `"`+strings.Join(p.Emails, `", "`)+`"`)
+	}
+	for i, a := range p.Accounts {
+		if i == 0 {
+			b.WriteString("    accounts:\n")
+		}
+		fmt.Fprintf(b, "      - {forge: %q, id: %q}\n", a.Forge, a.ID)
 	}
 	for i, k := range p.Keys {
 		if i == 0 {

@@ -102,6 +102,8 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 		return r, err
 	case r.About == AboutPlan && r.Require.forMerges():
 		return r, v.Errorf("rule %q is about plans, which have no binding, merge, merger or replay: bindings, timing, recomputers and exclude: [merger] mean nothing there", r.ID)
+	case r.About == AboutPlan && slices.ContainsFunc(r.Require.Slots, func(s Slot) bool { return s.least() == roster.ByForge }):
+		return r, v.Errorf("rule %q is about plans, and forges witness no approvals of plans", r.ID)
 	case r.ID == "" || r.Title == "":
 		return r, v.Errorf("a rule needs an id and a title")
 	case requires == r.Forbid:
@@ -163,6 +165,9 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 		return q, v.Errorf("presence: of whom? there are no approvals")
 	}
 	for i := range q.Slots {
+		if present && q.Slots[i].least() == roster.ByForge {
+			return q, v.Errorf("presence: a forge proves none, and a slot takes its word")
+		}
 		if present {
 			q.Slots[i].Assurance = max(q.Slots[i].Assurance, roster.Present)
 		}
@@ -231,8 +236,14 @@ func (s *Set) parseSlot(v strictyaml.Node) (Slot, error) {
 		}
 		return err
 	})
-	if err == nil && slot.Count == 0 {
+	switch {
+	case err != nil:
+	case slot.Count == 0:
 		err = v.Errorf("count is needed: how many people?")
+	case slot.Assurance > roster.ByForge && slices.Contains(slot.Kinds, Forge):
+		err = v.Errorf("kinds lists forge, which proves less than assurance: %s", slot.Assurance)
+	case slot.Assurance == roster.ByForge && len(slot.Kinds) > 0 && !slices.Contains(slot.Kinds, Forge):
+		err = v.Errorf("assurance is forge, and kinds does not list it")
 	}
 	return slot, err
 }

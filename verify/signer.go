@@ -32,6 +32,9 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 		return refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(it.key))
 	}
 	it.principal, it.validity = p, []roster.Validity{p.Validity, k.Validity}
+	if a, ok := it.statement.Predicate.(*attest.Approval); ok && (a.WitnessedBy != nil || p.Kind == roster.Service) {
+		return v.checkWitnessed(it, people, a)
+	}
 	if ours && !it.summary() {
 		return refuse(UntrustedKey, "%s signed a %s; only the trusted service's count", p.ID, typ)
 	}
@@ -106,7 +109,7 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 		return p.Kind == roster.Person
 	}
 	if p.Kind == roster.Service {
-		return predicateType != attest.TypeApproval && p.MaySign(predicateType)
+		return p.MaySign(predicateType) // approvals: as a forge, see Witness
 	}
 	switch predicateType {
 	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation:

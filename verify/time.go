@@ -50,6 +50,9 @@ func (it *item) judgeTime() *Refusal {
 	for i, valid := range it.validity { // none in a genesis, whose roster is not known yet
 		if !valid.Holds(it.time) {
 			what := []string{"the signer", "the key", "the console's key"}[i]
+			if i == 2 && it.assurance == roster.ByForge {
+				what = "the reviewer"
+			}
 			return refuse(KeyTime, "%s was valid %s, and the log took the statement at %s", what, interval(valid), stamp(it.time))
 		}
 	}

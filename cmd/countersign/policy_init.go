@@ -24,7 +24,8 @@ Files that are there already are kept, so rules of your own can be put there fir
 
 --person, --agent and --service describe who there is, as comma-separated words:
 the id, then level=, teams= (joined by +), email=, operator=, may= (joined by +),
-key=FILE of a public key, and the word forge for the account that merges.`,
+key=FILE of a public key, ssh=FILE, account=HOST/ID on a forge, and the word forge for the
+account that merges, or that says what it saw (host=, for whose accounts).`,
 		Example: `  countersign policy init policy --owner alice,bob \
     --person alice,level=staff,email=alice@example.com,key=alice.pub \
     --person bob,level=senior,email=bob@example.com,key=bob.pub \
@@ -74,6 +75,14 @@ func parsePrincipal(kind roster.Kind, spec string) (roster.Principal, error) {
 			p.May = strings.Split(value, "+")
 		case "forge":
 			p.Forge = true
+		case "host":
+			p.Hosts = append(p.Hosts, value)
+		case "account":
+			host, id, ok := strings.Cut(value, "/")
+			if !ok {
+				return p, wrong("%q: write account=HOST/ID, with the immutable id", spec)
+			}
+			p.Accounts = append(p.Accounts, roster.Account{Forge: host, ID: id})
 		case "key":
 			text, err := readFile(value, 64<<10)
 			if err != nil {
@@ -100,7 +109,7 @@ func parsePrincipal(kind roster.Kind, spec string) (roster.Principal, error) {
 			}
 			p.Keys = append(p.Keys, key)
 		default:
-			return p, wrong("%q: %q is none of level=, teams=, email=, operator=, may=, key=, ssh=, forge", spec, w)
+			return p, wrong("%q: %q is none of level=, teams=, email=, operator=, may=, key=, ssh=, account=, host=, forge", spec, w)
 		}
 	}
 	return p, nil

@@ -11,6 +11,8 @@ import (
 type Terms struct {
 	Levels []string          // of people, lowest first
 	Types  map[string]string // predicate types that services may make, by short name
+	// Witnessed are types that only forges may make, for the accounts of their hosts.
+	Witnessed []string
 	// Reserved are types that no service of a roster may ever make.
 	Reserved []string
 	// IdentityID is the id under which ByKey finds an identity.
@@ -25,8 +27,8 @@ func Parse(file string, text []byte, terms Terms) (*Roster, error) {
 		return nil, err
 	}
 	p := &parser{terms: terms, roster: &Roster{
-		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{},
-	}, accounts: map[Account]*Principal{}, subjects: map[string]*Principal{}}
+		byID: map[string]*Principal{}, byKey: map[KeyID]keyOwner{}, byEmail: map[string]*Principal{}, byAccount: map[Account]*Principal{},
+	}, subjects: map[string]*Principal{}}
 	var owners, officers strictyaml.Node
 	err = root.Fields([]string{"owners", "officers", "people", "agents", "services"}, func(key string, v strictyaml.Node) error {
 		switch key {
@@ -63,7 +65,6 @@ func Parse(file string, text []byte, terms Terms) (*Roster, error) {
 type parser struct {
 	terms    Terms
 	roster   *Roster
-	accounts map[Account]*Principal
 	subjects map[string]*Principal // by case-folded issuer and subject
 	agents   []placed
 }
@@ -76,7 +77,7 @@ type placed struct {
 var fieldsOf = map[Kind][]string{
 	Person:  {"id", "level", "teams", "emails", "accounts", "keys", "identities", "from", "until"},
 	Agent:   {"id", "operator", "emails", "accounts", "keys", "identities", "from", "until"},
-	Service: {"id", "may", "forge", "emails", "accounts", "keys", "identities", "from", "until"},
+	Service: {"id", "may", "forge", "hosts", "emails", "accounts", "keys", "identities", "from", "until"},
 }
 
 func (p *parser) principal(v strictyaml.Node, kind Kind) error {
@@ -95,6 +96,8 @@ func (p *parser) principal(v strictyaml.Node, kind Kind) error {
 			err = p.may(f, pr)
 		case "forge":
 			pr.Forge, err = f.Bool()
+		case "hosts":
+			err = hosts(f, pr)
 		case "emails":
 			err = p.emails(f, pr)
 		case "accounts":
@@ -124,6 +127,13 @@ func (p *parser) principal(v strictyaml.Node, kind Kind) error {
 		return v.Errorf("%s: from is missing: since when is this so?", pr.ID)
 	case !pr.Until.IsZero() && pr.Until.Before(pr.From):
 		return v.Errorf("%s: until is before from", pr.ID)
+	case len(pr.Hosts) > 0 && !pr.Forge:
+		return v.Errorf("%s: hosts are of forges; add forge: true", pr.ID)
+	}
+	for _, t := range p.terms.Witnessed {
+		if pr.MaySign(t) && len(pr.Hosts) == 0 {
+			return v.Errorf("%s: no service may make %q but a forge, for accounts of its own; add forge: true and hosts", pr.ID, t)
+		}
 	}
 	p.roster.byID[pr.ID] = pr
 	p.roster.principals = append(p.roster.principals, pr)
@@ -192,6 +202,21 @@ func (p *parser) may(v strictyaml.Node, pr *Principal) error {
 	})
 }
 
+// hosts reads host names, which have one spelling, as in repository ids.
+func hosts(v strictyaml.Node, pr *Principal) error {
+	return v.Items(func(item strictyaml.Node) error {
+		s, err := item.Text()
+		if err != nil {
+			return err
+		}
+		if s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-:") != "" || slices.Contains(pr.Hosts, s) {
+			return item.Errorf("%.80q is no host name in lower case, or there twice", s)
+		}
+		pr.Hosts = append(pr.Hosts, s)
+		return nil
+	})
+}
+
 func (p *parser) emails(v strictyaml.Node, pr *Principal) error {
 	return v.Items(func(item strictyaml.Node) error {
 		s, err := item.Text()
@@ -239,11 +264,11 @@ func (p *parser) accountsOf(v strictyaml.Node, pr *Principal) error {
 		if a.Forge == "" || a.ID == "" {
 			return item.Errorf("an account needs a forge and its immutable id")
 		}
-		unique := Account{Forge: strings.ToLower(a.Forge), ID: a.ID}
-		if other := p.accounts[unique]; other != nil {
+		unique := accountOf(a.Forge, a.ID)
+		if other := p.roster.byAccount[unique]; other != nil {
 			return item.Errorf("account %s on %s already belongs to %s", a.ID, a.Forge, nameOf(other, pr))
 		}
-		p.accounts[unique] = pr
+		p.roster.byAccount[unique] = pr
 		pr.Accounts = append(pr.Accounts, a)
 		return nil
 	})

@@ -4,6 +4,7 @@ package roster
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign-dev/countersign/attest/credential"
@@ -36,7 +37,9 @@ type Principal struct {
 	May []string
 	// Forge marks a service that commits on behalf of others: as a committer
 	// it is no author.
-	Forge    bool
+	Forge bool
+	// Hosts are the forges whose accounts a forge may speak for, in lower case.
+	Hosts    []string
 	Emails   []string // git identities, exact
 	Accounts []Account
 	Keys     []Key // and identities
@@ -133,6 +136,7 @@ type Roster struct {
 	byID       map[string]*Principal
 	byKey      map[KeyID]keyOwner
 	byEmail    map[string]*Principal // by case-folded address
+	byAccount  map[Account]*Principal
 }
 
 type keyOwner struct {
@@ -154,6 +158,19 @@ func (r *Roster) Principal(id string) (*Principal, bool) {
 func (r *Roster) ByKey(id KeyID) (*Principal, *Key, bool) {
 	o, ok := r.byKey[id]
 	return o.principal, o.key, ok
+}
+
+// ByAccount returns whose account on a forge this is, by its immutable id.
+func (r *Roster) ByAccount(host, id string) (*Principal, bool) {
+	p, ok := r.byAccount[accountOf(host, id)]
+	return p, ok
+}
+
+func accountOf(host, id string) Account { return Account{Forge: strings.ToLower(host), ID: id} }
+
+// Witnesses reports whether somebody is a forge that may say what accounts on a host decided.
+func (p *Principal) Witnesses(host, approvalType string) bool {
+	return p.Kind == Service && p.Forge && p.MaySign(approvalType) && slices.Contains(p.Hosts, host)
 }
 
 // MayFreeze reports whether somebody may stop releases: an officer, or an owner of the

@@ -18,8 +18,9 @@ import (
 
 var terms = Terms{
 	Levels:     []string{"junior", "senior"},
-	Types:      map[string]string{"change": "https://countersign.dev/change/v1", "approval": "https://countersign.dev/approval/v1"},
-	Reserved:   []string{"https://countersign.dev/approval/v1"},
+	Types:      map[string]string{"change": "https://countersign.dev/change/v1", "approval": "https://countersign.dev/approval/v1", "decision": "https://countersign.dev/decision/v1"},
+	Witnessed:  []string{"https://countersign.dev/approval/v1"},
+	Reserved:   []string{"https://countersign.dev/decision/v1"},
 	IdentityID: func(issuer, subject string) [32]byte { return sha256.Sum256([]byte(issuer + " " + subject)) },
 	Claims:     []string{"sourceRepositoryRef"},
 }
@@ -119,6 +120,12 @@ func TestParse(t *testing.T) {
 	if !ci.MaySign("https://countersign.dev/change/v1") || !ci.MaySign("https://slsa.dev/provenance/v1") || ci.MaySign("https://countersign.dev/risk/v1") || !ci.Forge {
 		t.Errorf("%+v", ci)
 	}
+	if p, ok := r.ByAccount("Forge.example", "1"); !ok || p != alice {
+		t.Error("the account is not found")
+	}
+	if _, ok := r.ByAccount("forge.example", "alice"); ok {
+		t.Error("a login is taken for an immutable id")
+	}
 	if alice.MaySign("https://countersign.dev/change/v1") {
 		t.Error("may is for services")
 	}
@@ -203,6 +210,10 @@ func TestParseRefuses(t *testing.T) {
 		"operator is a service":        {"operator: bob", "operator: ci", "no person of this file"},
 		"service makes an approval":    {"may: [change,", "may: [approval, change,", "no service may make"},
 		"approval by its full name":    {"may: [change,", `may: ["https://countersign.dev/approval/v1",`, "no service may make"},
+		"service makes a decision":     {"may: [change,", "may: [decision, change,", "no service may make"},
+		"hosts of no forge":            {"    forge: true\n", "    hosts: [forge.example]\n", "add forge: true"},
+		"a host in capitals":           {"    forge: true\n", "    forge: true\n    hosts: [Forge.Example]\n", "no host name"},
+		"a host that is a URL":         {"    forge: true\n", "    forge: true\n    hosts: [\"https://forge.example/\"]\n", "no host name"},
 		"service makes an unknown":     {"may: [change,", "may: [chnage,", `did you mean "change"?`},
 		"same type by both names":      {"may: [change,", `may: [change, "https://countersign.dev/change/v1",`, "twice"},
 		"forge is a word":              {"forge: true", "forge: yes", "not true or false"},
@@ -256,4 +267,19 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestOnlyForgesWitnessAndOnlyForTheirHosts(t *testing.T) {
+	const approval = "https://countersign.dev/approval/v1"
+	text := file(t, pemOf(t, newKey(t, elliptic.P256())), pemOf(t, newKey(t, elliptic.P256())))
+	text = strings.Replace(text, "may: [change,", "hosts: [forge.example]\n    may: [approval, change,", 1)
+	r, err := Parse("people.yaml", []byte(text), terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ci, _ := r.Principal("ci")
+	alice, _ := r.Principal("alice")
+	if !ci.Witnesses("forge.example", approval) || ci.Witnesses("forge.example.org", approval) || alice.Witnesses("forge.example", approval) {
+		t.Error("a forge speaks for the accounts of its hosts, and nobody else does")
+	}
 }

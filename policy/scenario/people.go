@@ -50,13 +50,13 @@ type one struct {
 var cast = []one{
 	{section: "people", id: "alice", rest: "level: junior, teams: [core], emails: [alice@example.com], accounts: [{forge: example.com, id: \"1\", login: al}]", keys: []string{"alice", "alice/phone"}},
 	{section: "people", id: "bob", rest: "level: mid, teams: [core], emails: [bob@example.com], accounts: [{forge: example.com, id: \"2\", login: bo}], identities: [{issuer: \"https://accounts.example.com\", subject: bob@example.com, from: 2026-01-01T00:00:00Z}]", keys: []string{"bob"}},
-	{section: "people", id: "carol", rest: "level: senior, teams: [core], emails: [carol@example.com], identities: [{issuer: \"https://accounts.example.com\", subject: carol@example.com, from: 2026-01-01T00:00:00Z}]", keys: []string{"carol"}},
+	{section: "people", id: "carol", rest: "level: senior, teams: [core], emails: [carol@example.com], accounts: [{forge: example.com, id: \"3\", login: ca}], identities: [{issuer: \"https://accounts.example.com\", subject: carol@example.com, from: 2026-01-01T00:00:00Z}]", keys: []string{"carol"}},
 	{section: "people", id: "frank", rest: "level: mid, teams: [web], emails: [frank@example.com]", keys: []string{"frank"}},
 	{section: "people", id: "dave", rest: "level: staff, teams: [core], emails: [dave@example.com]", keys: []string{"dave"}},
 	{section: "people", id: "erin", rest: "level: staff, teams: [core], emails: [erin@example.com]", keys: []string{"erin"}},
-	{section: "people", id: "gone", rest: "level: senior, until: 2026-03-02T10:30:00Z", keys: []string{"gone"}},
+	{section: "people", id: "gone", rest: "level: senior, accounts: [{forge: example.com, id: \"8\"}], until: 2026-03-02T10:30:00Z", keys: []string{"gone"}},
 	{section: "people", id: "oldkey", rest: "level: senior", keys: []string{"oldkey"}, until: "2026-03-02T10:30:00Z"},
-	{section: "agents", id: "claude", rest: "operator: alice, emails: [claude@agents.example.com]", keys: []string{"claude"}},
+	{section: "agents", id: "claude", rest: "operator: alice, emails: [claude@agents.example.com], accounts: [{forge: example.com, id: \"9\"}]", keys: []string{"claude"}},
 	{section: "agents", id: "robin", rest: "operator: bob, emails: [robin@agents.example.com]", keys: []string{"robin"}},
 	{section: "agents", id: "rover", rest: "emails: [rover@agents.example.com]", keys: []string{"rover"}},
 	{section: "services", id: "ci", rest: "may: [change, admission, authorship, risk, revocation]", keys: []string{"ci"}},
@@ -65,6 +65,8 @@ var cast = []one{
 	{section: "services", id: "builder2", rest: "may: [release]", keys: []string{"builder2"}},
 	{section: "services", id: "both", rest: "may: [change, admission, release]", keys: []string{"both"}},
 	{section: "services", id: "gate", rest: "may: [deployment, operation]", keys: []string{"gate"}},
+	{section: "services", id: "hub", rest: "forge: true, hosts: [example.com], may: [change, admission, approval, revocation]", keys: []string{"hub"}},
+	{section: "services", id: "elsewhere", rest: "forge: true, hosts: [example.org], may: [change, admission, approval]", keys: []string{"elsewhere"}},
 	{section: "services", id: "forge", rest: "forge: true, emails: [forge@example.com]", keys: []string{"forge"}},
 }
 

@@ -261,11 +261,17 @@ func (t *teller) review(s *step, now attest.Time) error {
 	if tree := s.opt("tree", ""); tree != "" {
 		subjects[0].Digest["gitTree"] = t.about(tree)[0].Digest["gitTree"]
 	}
-	return t.sign(s, s.arg(0), subjects, &attest.Approval{
+	signer := s.arg(0)
+	p := &attest.Approval{
 		Decision: decisions[s.verb],
-		Reviewer: s.opt("as", principal(s.arg(0))), Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: s.opt("id", number(s.arg(1)))},
+		Reviewer: s.opt("as", principal(signer)), Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: s.opt("id", number(s.arg(1)))},
 		TargetRef: s.opt("target", "refs/heads/main"), Scope: attest.Scope{Environments: strings.Split(s.opt("env", "production,staging"), ",")}, ApprovedAt: now,
-	})
+	}
+	if s.has("seen") { // on a forge, by this account
+		signer = s.opt("by", "hub")
+		p.WitnessedBy = &attest.Witnessed{Forge: s.opt("host", "example.com"), Account: s.opts["seen"]}
+	}
+	return t.sign(s, signer, subjects, p)
 }
 
 var decisions = map[string]attest.ApprovalDecision{"approve": attest.Approved, "reject": attest.Rejected, "withdraw": attest.Withdrawn}

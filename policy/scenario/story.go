@@ -20,7 +20,7 @@
 //
 // A step may have a name ("ok: approve bob h1") that later steps use, and options
 // ("approve bob h1 env=staging"). Whoever signs may do so with a certificate
-// (keyless=me), send the hash alone (hash=NAME, and later: attach NAME), or have it
+// (keyless=me), have it said by a forge that saw their account (approve bob h1 seen=2), send the hash alone (hash=NAME, and later: attach NAME), or have it
 // imported from another log (foreign=known); see carry.go. Carol may approve with an
 // SSH key or a passkey (via=touch); see credential.go. Owners may publish further policy
 // sets; see sets.go. A line that starts with "-" is only told in the
