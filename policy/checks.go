@@ -71,6 +71,8 @@ const (
 	checkDerived       check = "derived"           // only a service's reading of a plan is no claim
 	checkWhole         check = "whole"             // what nobody lists is the worst
 	checkMaker         check = "maker"             // who made a plan says so
+	checkOwnLevel      check = "own-level"         // the level of authors who are not authenticated is nobody's
+	checkOwnHand       check = "own-hand"          // what a service says of notes authenticates no author
 )
 
 // Checks lists every name.
@@ -81,7 +83,7 @@ var checks = [...]check{
 	checkOpener, checkOperator, checkHead, checkChangeID, checkTarget, checkScope, checkLatest, checkOlder, checkVeto, checkRevoked,
 	checkRevoker, checkTiming, checkAge, checkLevel, checkTeam, checkAssurance, checkWitness, checkOwnFirst, checkForgeTier, checkExclude, checkDistinct, checkAuthenticated, checkSigns, checkDeclared,
 	checkOwnWord, checkClaimed, checkRisk, checkApplies, checkExpression, checkForbid, checkAvailable, checkEnrolled, checkEffective, checkFrozen, checkLift,
-	checkSaid, checkDescribed, checkDerived, checkWhole, checkMaker,
+	checkSaid, checkDescribed, checkDerived, checkWhole, checkMaker, checkOwnLevel, checkOwnHand,
 }
 
 // on reports whether a check is in force.

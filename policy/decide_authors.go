@@ -167,9 +167,14 @@ func (j *judge) addFormer(s *authors, pr *roster.Principal) {
 }
 
 // authenticate finds out whose name is their own word: a signed authorship about
-// the head, or a signature on each commit that they made.
+// the head, or a signature on each commit that they made. A service says in an
+// authorship what it read in notes, which anybody can write: that it signs for the
+// commits that bear its own name, too, only its signature on them shows.
 func (j *judge) authenticate(s *authors, m *merge) {
 	for _, it := range j.ownAuthorships(m) {
+		if it.by.Kind == roster.Service && j.on(checkOwnHand) {
+			continue
+		}
 		for _, a := range s.list {
 			if a.principal != nil && a.principal.ID == it.by.ID || a.principal != nil && a.principal.Kind == roster.Agent && a.principal.Operator == it.by.ID {
 				a.verified = true
@@ -239,6 +244,15 @@ func (s *authors) holds(id string) bool {
 // authenticated reports whether nobody else can hide behind an author's name.
 func (s *authors) authenticated() bool {
 	return !s.incomplete && !slices.ContainsFunc(s.list, func(a *author) bool { return !a.verified })
+}
+
+// authorLevel is what rules see of the authors' levels. A name that nobody stands behind
+// may be anybody's (TRUST T5), so it lends nobody its level.
+func (j *judge) authorLevel(st *study) int {
+	if !st.authenticated() && j.on(checkOwnLevel) {
+		return -1
+	}
+	return st.level(j.in.Set.Levels)
 }
 
 // level is the lowest rank among the human authors; strangers and nobody count as -1.

@@ -234,7 +234,7 @@ func (j *judge) describePlan(st *study, origin attest.Origin) {
 	v.Imports, v.Moves, v.Reads, v.Invokes = r.Counts[attest.VerbImport], r.Counts[attest.VerbMove], r.Counts[attest.VerbRead], r.Counts[attest.VerbInvoke]
 	v.Tier, v.Domains, v.Agents, v.Authors, v.Origin = st.class.Tier, st.result.Domains, st.result.Agents, st.result.who(), st.result.Origin
 	v.AIAssisted = origin != attest.OriginHuman
-	v.AuthorLevel, v.Authenticated = st.level(j.in.Set.Levels), st.authenticated()
+	v.AuthorLevel, v.Authenticated = j.authorLevel(st), st.authenticated()
 }
 
 // unfitForPlan holds an approval against the plan that it gives credit to.

@@ -162,7 +162,7 @@ func (j *judge) describeChange(st *study, origin attest.Origin) {
 	}
 	v.Authors = r.who()
 	v.Origin, v.AIAssisted = r.Origin, origin != attest.OriginHuman
-	v.AuthorLevel, v.Authenticated = st.level(j.in.Set.Levels), st.authenticated()
+	v.AuthorLevel, v.Authenticated = j.authorLevel(st), st.authenticated()
 	v.Reviewed = st.head != "" && rankOf(st.binding) < rankOf(attest.BindingUnverifiable)
 }
 

@@ -40,7 +40,7 @@ type ChangeVars struct {
 	Authors       []string `cel:"authors"`
 	Origin        string   `cel:"origin"`
 	AIAssisted    bool     `cel:"aiAssisted"`  // everything but a believed "human"
-	AuthorLevel   int      `cel:"authorLevel"` // lowest rank of its human authors; strangers count as -1
+	AuthorLevel   int      `cel:"authorLevel"` // lowest rank of its human authors; strangers, and authors who are not authenticated, count as -1
 	Authenticated bool     `cel:"authenticated"`
 	Claimed       bool     `cel:"claimed"` // facts claimed, not proven
 	Reviewed      bool     `cel:"reviewed"`

@@ -60,7 +60,7 @@ var cast = []one{
 	{section: "agents", id: "robin", rest: "operator: bob, emails: [robin@agents.example.com]", keys: []string{"robin"}},
 	{section: "agents", id: "rover", rest: "emails: [rover@agents.example.com]", keys: []string{"rover"}},
 	{section: "services", id: "ci", rest: "may: [change, admission, authorship, risk, revocation]", keys: []string{"ci"}},
-	{section: "services", id: "ci2", rest: "may: [change, admission, authorship, risk]", keys: []string{"ci2"}},
+	{section: "services", id: "ci2", rest: "emails: [ci2@example.com], may: [change, admission, authorship, risk]", keys: []string{"ci2"}},
 	{section: "services", id: "builder", rest: "may: [release, slsa-provenance, deployment, vsa], identities: [{issuer: \"" + WorkflowIssuer + "\", subject: \"" + Workflow + "\", claims: {sourceRepositoryURI: \"" + workflowSource + "\"}, from: 2026-01-01T00:00:00Z}]", keys: []string{"builder"}},
 	{section: "services", id: "builder2", rest: "may: [release]", keys: []string{"builder2"}},
 	{section: "services", id: "both", rest: "may: [change, admission, release]", keys: []string{"both"}},
