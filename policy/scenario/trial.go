@@ -28,9 +28,10 @@ type TrialChange struct {
 	Paths   []string // that it writes
 	Message string   // of its commit, trailers and all
 	Origin  string   // that the author declares: human, ai, mixed, unknown; empty: nothing
-	// Approved and Rejected are roster ids, before the merge; Late approve after it.
-	Approved, Rejected, Late []string
-	Unreviewed               bool // pushed onto the branch
+	// Roster ids: Approved and Rejected before the merge; Present approve before it and
+	// touch a security key for it; Late approve after it.
+	Approved, Present, Rejected, Late []string
+	Unreviewed                        bool // pushed onto the branch
 }
 
 // Wanted is what is expected of the decision. What is empty is not looked at.
@@ -83,6 +84,7 @@ func (t *teller) stage(c *company, steps []step) error {
 	if t.trust, err = t.log.Trust(c.set.Digest()); err != nil {
 		return err
 	}
+	t.trust.Console = console()
 	t.trust.Owners, t.trust.UnsafeSingleOwner = c.set.Roster.Owners, len(c.set.Roster.Owners) == 1
 	genesis := c.set.Statement("", attest.At(t.log.Clock))
 	for _, owner := range c.set.Roster.Owners {
@@ -108,13 +110,17 @@ type company struct {
 // key names somebody's key in the ring: it can be nobody's of the cast of stories.
 func (c *company) key(id string) string { return "trial of " + id }
 
-// castOf gives everybody of a set one key of ours, since when they are there.
+// castOf gives everybody of a set a key of ours, since when they are there, and people a
+// security key besides.
 func castOf(set *policy.Set) (*company, error) {
 	c := &company{start: Start}
 	var all []roster.Principal
 	for _, p := range set.Roster.Principals() {
 		one := *p
 		one.Keys = []roster.Key{{SPKI: Key(c.key(p.ID)).Public().SPKI(), Name: "trial"}}
+		if p.Kind == roster.Person {
+			one.Keys = append(one.Keys, roster.Key{SSH: touchKey(c.key(p.ID)).Public, Assurance: roster.Present, Name: "touch"})
+		}
 		all = append(all, one)
 		if from := p.From.Add(time.Hour); from.After(c.start) {
 			c.start = from
@@ -172,7 +178,7 @@ func (tr *Trial) steps(c *company) ([]step, error) {
 		if _, known := c.set.Roster.Principal(ch.Author); !known && !strings.Contains(ch.Author, "@") {
 			return nil, fmt.Errorf("change %d: author %q is nobody of people.yaml, and no address", i+1, ch.Author)
 		}
-		for _, id := range slices.Concat(ch.Approved, ch.Rejected, ch.Late) {
+		for _, id := range slices.Concat(ch.Approved, ch.Present, ch.Rejected, ch.Late) {
 			if _, known := c.set.Roster.Principal(id); !known {
 				return nil, fmt.Errorf("change %d: %q is nobody of people.yaml", i+1, id)
 			}
@@ -211,15 +217,20 @@ func (tr *Trial) change(c *company, n int, ch *TrialChange, do func(string, map[
 	if ch.Origin != "" {
 		do("authorship", map[string]string{"as": ch.Author}, c.key(ch.Author), head, ch.Origin)
 	}
-	say := func(verb string, who []string) {
+	say := func(verb, via string, who []string) {
 		for _, id := range who {
-			do(verb, map[string]string{"as": id, "env": tr.Environment}, c.key(id), head)
+			opts := map[string]string{"as": id, "env": tr.Environment}
+			if via != "" {
+				opts["via"] = via
+			}
+			do(verb, opts, c.key(id), head)
 		}
 	}
-	say("approve", ch.Approved)
-	say("reject", ch.Rejected)
+	say("approve", "", ch.Approved)
+	say("approve", "touch", ch.Present)
+	say("reject", "", ch.Rejected)
 	do("admit", ci, merged)
-	say("approve", ch.Late)
+	say("approve", "", ch.Late)
 	return merged
 }
 

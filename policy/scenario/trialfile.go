@@ -98,7 +98,7 @@ func parseTrial(v strictyaml.Node) (Trial, error) {
 
 func parseChange(v strictyaml.Node) (TrialChange, error) {
 	var c TrialChange
-	known := []string{"author", "paths", "message", "origin", "approved", "rejected", "late", "unreviewed"}
+	known := []string{"author", "paths", "message", "origin", "approved", "present", "rejected", "late", "unreviewed"}
 	err := v.Fields(known, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "author":
@@ -113,6 +113,8 @@ func parseChange(v strictyaml.Node) (TrialChange, error) {
 			c.Origin, err = f.OneOf("origin", []string{string(attest.OriginHuman), string(attest.OriginAI), string(attest.OriginMixed), string(attest.OriginUnknown)})
 		case "approved":
 			c.Approved, err = f.Texts()
+		case "present":
+			c.Present, err = f.Texts()
 		case "rejected":
 			c.Rejected, err = f.Texts()
 		case "late":
@@ -125,8 +127,8 @@ func parseChange(v strictyaml.Node) (TrialChange, error) {
 	if err == nil && (c.Author == "" || len(c.Paths) == 0) {
 		err = v.Errorf("a change needs an author and paths")
 	}
-	if err == nil && c.Unreviewed && (len(c.Approved)+len(c.Rejected)+len(c.Late) > 0 || c.Origin != "") {
-		err = v.Errorf("an unreviewed change has no origin, approved, rejected or late")
+	if err == nil && c.Unreviewed && (len(c.Approved)+len(c.Present)+len(c.Rejected)+len(c.Late) > 0 || c.Origin != "") {
+		err = v.Errorf("an unreviewed change has no origin, approved, present, rejected or late")
 	}
 	return c, err
 }
