@@ -161,6 +161,17 @@ func accepts(accepted []attest.Binding, b attest.Binding) bool {
 	return slices.Contains(accepted, b) || b == attest.BindingIdentity && slices.Contains(accepted, attest.BindingReplay)
 }
 
+// admitters lists the services that say how the review became the merge, and whose word
+// still counts: each made the merge again, and none says less than what is believed.
+func (m *merge) admitters() []string {
+	var ids []string
+	for _, it := range m.admissions {
+		ids = append(ids, it.by.ID)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // signers lists who made some items, each once, sorted.
 func signers(items []item) string {
 	var ids []string

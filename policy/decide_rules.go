@@ -245,16 +245,19 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 	if missing := unavailable(q, j.in.Gathered.Followed()); missing != "" && j.on(checkAvailable) {
 		return fail(NotAvailable, "it asks for %s, which is not to be had here", missing)
 	}
+	if q.Recomputers > 0 && j.on(checkRecomputers) {
+		if by := st.merge.admitters(); len(by)-1 < q.Recomputers {
+			return fail(Unbound, "%d services made the merge and admitted it (%s); the rule asks for %d besides the first", len(by), strings.Join(by, ", "), q.Recomputers)
+		}
+	}
 	return j.applySlots(r, st, f)
 }
 
-// unavailable names an option of the highest tier that is not there yet.
+// unavailable names what a rule asks for and this gate does not have.
 func unavailable(q *Require, followed bool) string {
 	switch {
 	case q.Followed && !followed:
 		return "a gate that follows the log (countersign verify --followed)"
-	case q.Recomputers > 0:
-		return "further parties that recompute the replay"
 	}
 	return ""
 }

@@ -117,9 +117,9 @@ type Require struct {
 	Bindings []attest.Binding
 	Timing   Timing        // empty: the environment's
 	MaxAge   time.Duration // of an approval at the time of decision; zero: no limit
-	// Options of the highest tier. What is not there yet denies, and says so.
+	// Options of the highest tier.
 	Followed    bool // the verifier followed the log itself
-	Recomputers int  // parties that recomputed the replay, besides the admitter
+	Recomputers int  // services that made the merge again, besides the one that admitted it
 }
 
 // A Slot asks for Count distinct people.
