@@ -32,6 +32,7 @@ type TrialChange struct {
 	// touch a security key for it; Late approve after it.
 	Approved, Present, Rejected, Late []string
 	Unreviewed                        bool // pushed onto the branch
+	Admitters                         int  // services that make the merge again; zero: all that may
 }
 
 // Wanted is what is expected of the decision. What is empty is not looked at.
@@ -104,7 +105,8 @@ func (t *teller) stage(c *company, steps []step) error {
 type company struct {
 	set                 *policy.Set
 	start               time.Time
-	ci, builder, merger string // roster ids
+	admitters           []string // roster ids of services, the one first that attests changes too
+	ci, builder, merger string   // roster ids
 }
 
 // key names somebody's key in the ring: it can be nobody's of the cast of stories.
@@ -139,6 +141,9 @@ func castOf(set *policy.Set) (*company, error) {
 		switch {
 		case c.ci == "" && p.MaySign(attest.TypeChange) && p.MaySign(attest.TypeAdmission):
 			c.ci = p.ID
+			c.admitters = append([]string{p.ID}, c.admitters...)
+		case p.MaySign(attest.TypeAdmission) && !p.MaySign(attest.TypeRelease):
+			c.admitters = append(c.admitters, p.ID)
 		case c.builder == "" && p.MaySign(attest.TypeRelease) && !p.MaySign(attest.TypeAdmission):
 			c.builder = p.ID
 		case c.merger == "" && p.Forge:
@@ -229,7 +234,11 @@ func (tr *Trial) change(c *company, n int, ch *TrialChange, do func(string, map[
 	say("approve", "", ch.Approved)
 	say("approve", "touch", ch.Present)
 	say("reject", "", ch.Rejected)
-	do("admit", ci, merged)
+	for i, id := range c.admitters {
+		if ch.Admitters == 0 || i < ch.Admitters {
+			do("admit", map[string]string{"by": c.key(id)}, merged)
+		}
+	}
 	say("approve", "", ch.Late)
 	return merged
 }

@@ -24,7 +24,7 @@ func BlueprintTrials() (*policy.Set, []Trial, error) {
 		{Kind: roster.Person, ID: "mid", Level: "mid"}, {Kind: roster.Person, ID: "junior", Level: "junior"},
 		{Kind: roster.Agent, ID: "agent", Operator: "junior"},
 		{Kind: roster.Service, ID: "ci", May: []string{"change", "admission"}}, {Kind: roster.Service, ID: "builder", May: []string{"release"}},
-		{Kind: roster.Service, ID: "forge", Forge: true},
+		{Kind: roster.Service, ID: "forge", Forge: true, May: []string{"admission"}},
 	}
 	for i := range people {
 		p := &people[i]
@@ -98,7 +98,7 @@ func parseTrial(v strictyaml.Node) (Trial, error) {
 
 func parseChange(v strictyaml.Node) (TrialChange, error) {
 	var c TrialChange
-	known := []string{"author", "paths", "message", "origin", "approved", "present", "rejected", "late", "unreviewed"}
+	known := []string{"author", "paths", "message", "origin", "approved", "present", "rejected", "late", "unreviewed", "admitters"}
 	err := v.Fields(known, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "author":
@@ -121,6 +121,8 @@ func parseChange(v strictyaml.Node) (TrialChange, error) {
 			c.Late, err = f.Texts()
 		case "unreviewed":
 			c.Unreviewed, err = f.Bool()
+		case "admitters":
+			c.Admitters, err = f.Int(1, 100)
 		}
 		return err
 	})
