@@ -11,7 +11,7 @@ import (
 
 // decide logs a decision about artifact "e" for production, of now, good for 15 minutes.
 func (l *Log) decide(digest, verdict string, edit func(*Decision)) *Decision {
-	e := Entry{Index: l.Size, Time: epoch.Add(time.Duration(l.Size) * time.Minute), Digest: hexOf(digest), Signer: Service, How: ByKey}
+	e := Entry{Index: l.Size, Time: epoch.Add(time.Duration(l.Size) * time.Minute), Digest: hexOf(digest), Signer: Service}
 	l.Size++
 	d := Decision{Entry: e, Verdict: verdict, Repository: "example.com/org/app", Environment: "production", Artifact: hexOf("e"), Release: "v1",
 		DecidedAt: e.Time, ExpiresAt: e.Time.Add(15 * time.Minute),

@@ -38,15 +38,9 @@ func NewCollector(set *policy.Set) *Collector {
 
 // Add takes one piece of evidence.
 func (c *Collector) Add(e *verify.Evidence) {
-	entry := Entry{Index: e.Index(), Time: e.Time(), Digest: e.Digest().String(), Signer: Service, Key: attest.KeyID(e.Signer()).String(), How: ByKey}
+	entry := Entry{Index: e.Index(), Time: e.Time(), Digest: e.Digest().String(), Signer: Service, Key: attest.KeyID(e.Signer()).String()}
 	if p, _, ok := c.set.Roster.ByKey(e.Signer()); ok {
 		entry.Signer, entry.Kind = p.ID, p.Kind
-	}
-	switch {
-	case e.VouchedBy() != "":
-		entry.How = ByOtherLog
-	case e.Identity() != nil:
-		entry.How = ByCertificate
 	}
 	c.Record(entry, e.Statement(), e.Facts())
 }

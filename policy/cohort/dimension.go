@@ -24,7 +24,7 @@ const (
 	ByTeam        Dimension = "team"        // of its authors
 	BySeniority   Dimension = "seniority"   // lowest level among its authors
 	ByApprovals   Dimension = "approvals"   // fewest that any of its changes has
-	ByAssurance   Dimension = "assurance"   // weakest way in which an approval was signed
+	ByAssurance   Dimension = "assurance"   // least that any approval proves of its person
 	ByRepository  Dimension = "repository"  // where it comes from
 	ByEnvironment Dimension = "environment" // where it went
 )
@@ -69,7 +69,7 @@ func (j *joined) cohorts(d *Deployed, by Dimension) []string {
 	case ByApprovals:
 		return []string{approvals(d.Changes)}
 	case ByAssurance:
-		return []string{j.assurance(d.Changes)}
+		return []string{assurance(d.Changes)}
 	}
 	var out []string
 	for i := range d.Changes {
@@ -212,21 +212,20 @@ func approvals(changes []Change) string {
 	return fmt.Sprint(least)
 }
 
-// assurance is the weakest way in which any approval that counted was signed.
-func (j *joined) assurance(changes []Change) string {
-	order := []Assurance{ByKey, ByCertificate, ByOtherLog}
-	weakest := -1
+// assurance is the least that any approval that counted proves of its person.
+func assurance(changes []Change) string {
+	least := len(roster.Assurances)
 	for i := range changes {
 		if len(changes[i].Approved) == 0 {
 			return None
 		}
 		for _, v := range changes[i].Approved {
-			a := j.approvals[v.Index]
-			if a == nil {
+			rank := slices.Index(roster.Assurances, v.Assurance)
+			if rank < 0 {
 				return Unknown
 			}
-			weakest = max(weakest, slices.Index(order, a.How))
+			least = min(least, rank)
 		}
 	}
-	return string(order[max(weakest, 0)])
+	return roster.Assurances[least]
 }

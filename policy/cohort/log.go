@@ -49,21 +49,10 @@ type Entry struct {
 	Signer string    // roster id, or Service
 	Key    string    // id of the key, hex
 	Kind   roster.Kind
-	How    Assurance
 }
 
 // Service stands for the log's own trusted service, which no roster names.
 const Service = "(service)"
-
-// Assurance says by what somebody was known when they signed.
-type Assurance string
-
-// The assurances, strongest first. None of them says that a person was present.
-const (
-	ByKey         Assurance = "key"         // a key of the roster
-	ByCertificate Assurance = "certificate" // an identity that a certificate authority vouched for
-	ByOtherLog    Assurance = "other log"   // the same, logged elsewhere first
-)
 
 // A Principal is somebody of the roster, as it is now.
 type Principal struct {

@@ -38,7 +38,7 @@ func said(e Entry, i *attest.Incident) incident.Said {
 }
 
 func (l *Log) next(who, digest string) Entry {
-	e := Entry{Index: l.Size, Time: epoch.Add(time.Duration(l.Size) * time.Minute), Digest: hexOf(digest), Signer: who, Kind: l.principals()[who].Kind, Key: hexOf("0"), How: ByKey}
+	e := Entry{Index: l.Size, Time: epoch.Add(time.Duration(l.Size) * time.Minute), Digest: hexOf(digest), Signer: who, Kind: l.principals()[who].Kind, Key: hexOf("0")}
 	l.Size++
 	return e
 }

@@ -26,7 +26,7 @@ func (l *Log) ship(n int, edit func(*Change)) uint64 {
 	d := l.decide("0", "allow", func(d *Decision) {
 		d.Digest, d.Artifact = id, id
 		d.Changes = []Change{{ID: r.ID, Head: id, Commit: id, Tier: "low", Origin: "human", Domains: []string{"docs"},
-			Authors: []policy.Author{{Who: "bob", Level: "junior"}}, Approved: []policy.Voice{{Person: "alice", Index: a.Index}}}}
+			Authors: []policy.Author{{Who: "bob", Level: "junior"}}, Approved: []policy.Voice{{Person: "alice", Assurance: "key", Index: a.Index}}}}
 		edit(&d.Changes[0])
 	})
 	at := l.Size
@@ -207,6 +207,10 @@ func TestCohortsOfEveryDimension(t *testing.T) {
 		{ByApprovals, func(c *Change) { c.Approved = nil }, []string{"0"}},
 		{ByAssurance, human, []string{"key"}},
 		{ByAssurance, func(c *Change) { c.Approved = nil }, []string{None}},
+		{ByAssurance, func(c *Change) {
+			c.Approved = []policy.Voice{{Person: "alice", Assurance: "verified"}, {Person: "carol", Assurance: "presence"}}
+		}, []string{"presence"}},
+		{ByAssurance, func(c *Change) { c.Approved = []policy.Voice{{Person: "alice", Assurance: "sworn"}} }, []string{Unknown}},
 		{ByRepository, human, []string{"example.com/org/app"}},
 	} {
 		l := office()
