@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/grpchealth"
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/countersign-dev/countersign/api/console"
 	"github.com/countersign-dev/countersign/api/tsa"
 	"github.com/countersign-dev/countersign/api/tuf"
 	"github.com/countersign-dev/countersign/attest"
@@ -39,6 +40,8 @@ type Config struct {
 	// Console signs around approvals that people made with an SSH key or a passkey;
 	// without one there are none. Trust names its public half.
 	Console *attest.PrivateKey
+	// Pages serves the console's pages, at console.Path; Trust names the relying party.
+	Pages bool
 	// Timestamps is the authority that answers RFC 3161 requests; without one
 	// there is no such endpoint.
 	Timestamps *tsa.Authority
@@ -81,6 +84,9 @@ func (c Config) withDefaults() (Config, error) {
 	if named := c.Trust.Console; c.Mirrors == "" && ((named == nil) != (c.Console == nil) || named != nil && named.Key.ID() != c.Console.Public().ID()) {
 		return c, errors.New("the console's key is not the one that the trust folder names")
 	}
+	if c.Pages && c.Console == nil {
+		return c, errors.New("the console's pages need its key: a mirror, and a log whose trust folder names no console, have none")
+	}
 	if c.Trust.Log == nil || c.Trust.Log.VKey() != c.Ledger.Verifier().VKey() {
 		return c, errors.New("the log's key is not the one that the trust folder names")
 	}
@@ -113,6 +119,7 @@ type Server struct {
 	callers map[attest.Digest]caller
 	health  *grpchealth.StaticChecker
 	handler http.Handler
+	pages   *console.Console // nil where there are none
 	admit   admission
 
 	reading sync.Mutex // guards regime
@@ -149,7 +156,13 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s.draining, s.drain = context.WithCancel(context.WithoutCancel(ctx))
 	s.metrics.size(func() float64 { return float64(c.Ledger.Head().Size) }, func() float64 { return float64(c.Ledger.Unpublished()) })
-	s.handler = s.routes()
+	log := &ledgerService{Server: s}
+	if c.Pages {
+		if s.pages, err = newPages(log); err != nil {
+			return nil, err
+		}
+	}
+	s.handler = s.routes(log)
 	return s, nil
 }
 

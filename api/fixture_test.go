@@ -45,6 +45,7 @@ const (
 // A setup says how a fixture differs from the usual one.
 type setup struct {
 	story  string
+	rules  string
 	wrap   func(ledger.Store) ledger.Store
 	store  func(*badgerstore.Options)
 	ledger func(*ledger.Config)
@@ -84,7 +85,7 @@ func start(t testing.TB, s setup) *fixture {
 	if s.story == "" {
 		s.story = reviewed
 	}
-	told, err := scenario.Tell(scenario.Story{Text: s.story}, scenario.Harmless)
+	told, err := scenario.Tell(scenario.Story{Text: s.story, Rules: s.rules}, scenario.Harmless)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,12 @@ func callerOf(ctx context.Context) caller {
 func (s *Server) guard(next http.Handler) http.Handler {
 	wire := connect.NewErrorWriter()
 	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
+		if s.pageOf(r) {
+			// A browser shows its own dialogue, and sends the token as the password.
+			w.Header().Set("WWW-Authenticate", `Basic realm="countersign: any name, and a reader's token", charset="UTF-8"`)
+			s.pages.Fail(w, r, err)
+			return
+		}
 		if r.Method == http.MethodPost && wire.IsSupported(r) && r.URL.Path != "/gate" && !strings.HasPrefix(r.URL.Path, "/api/") {
 			_ = wire.Write(w, r, s.fail(r.Context(), err))
 			return

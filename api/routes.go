@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/grpcreflect"
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/countersign-dev/countersign/api/console"
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/proto/gen/countersign/v1/countersignv1connect"
 )
@@ -20,14 +21,13 @@ const compressFrom = 4 << 10
 
 var serviceNames = []string{countersignv1connect.LedgerServiceName, countersignv1connect.VerifierServiceName}
 
-func (s *Server) routes() http.Handler {
+func (s *Server) routes(log *ledgerService) http.Handler {
 	options := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(attest.MaxRequest),
 		connect.WithCompressMinBytes(compressFrom),
 		connect.WithCompression("gzip", newGunzip, newGzip),
 	)
 	mux := http.NewServeMux()
-	log := &ledgerService{Server: s}
 	mux.Handle(countersignv1connect.NewLedgerServiceHandler(log, options))
 	mux.Handle(countersignv1connect.NewVerifierServiceHandler(&verifierService{s}, options))
 	s.health = grpchealth.NewStaticChecker(serviceNames...)
@@ -53,6 +53,10 @@ func (s *Server) routes() http.Handler {
 	}
 	if s.config.TUF != nil {
 		mux.HandleFunc("GET "+tufPrefix, s.tufFile)
+	}
+	if s.pages != nil {
+		mux.Handle(console.Path, s.pages)
+		mux.Handle("GET /{$}", http.RedirectHandler(console.Path, http.StatusSeeOther))
 	}
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.Handle("GET /metrics", s.metrics.handler())

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"time"
@@ -73,19 +75,39 @@ func writePrincipal(b *strings.Builder, p roster.Principal, from time.Time) erro
 		if i == 0 {
 			b.WriteString("    keys:\n")
 		}
-		fmt.Fprintf(b, "      - name: %s\n        from: %s\n", k.Name, since)
-		if k.SSH != nil {
-			fmt.Fprintf(b, "        ssh: %s\n        assurance: %s\n", k.SSH.Line(), max(k.Assurance, roster.ByKey))
-			continue
-		}
-		pub, err := attest.ParsePublicKey(k.SPKI)
-		if err != nil {
+		if err := WriteKey(b, k, from); err != nil {
 			return fmt.Errorf("key of %s: %w", p.ID, err)
 		}
-		b.WriteString("        publicKey: |\n")
-		for line := range strings.Lines(string(pub.PEM())) {
-			b.WriteString("          " + line)
+	}
+	return nil
+}
+
+// WriteKey writes a key as it stands under `keys:` of people.yaml. from is since when it
+// holds, in whole seconds.
+func WriteKey(b *strings.Builder, k roster.Key, from time.Time) error {
+	fmt.Fprintf(b, "      - name: %s\n        from: %s\n", k.Name, from.UTC().Format(time.RFC3339))
+	key := func(indent string, spki []byte) {
+		fmt.Fprintf(b, "%spublicKey: |\n", indent)
+		for line := range strings.Lines(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}))) {
+			b.WriteString(indent + "  " + line)
 		}
+	}
+	switch {
+	case k.SSH != nil:
+		fmt.Fprintf(b, "        ssh: %s\n        assurance: %s\n", k.SSH.Line(), max(k.Assurance, roster.ByKey))
+	case k.Passkey != nil:
+		fmt.Fprintf(b, "        assurance: %s\n", max(k.Assurance, roster.ByKey))
+		if k.RegisteredWith != "" {
+			fmt.Fprintf(b, "        registeredWith: %s\n", k.RegisteredWith)
+		}
+		fmt.Fprintf(b, "        passkey:\n          credential: %s\n", base64.RawURLEncoding.EncodeToString(k.Passkey.Credential))
+		key("          ", k.Passkey.SPKI)
+	default:
+		pub, err := attest.ParsePublicKey(k.SPKI)
+		if err != nil {
+			return err
+		}
+		key("        ", pub.SPKI())
 	}
 	return nil
 }

@@ -7,13 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-
-	"github.com/go-json-experiment/json"
 )
 
 // A PasskeyAnswer is what an authenticator answered (WebAuthn Level 3, section 5.2.2).
@@ -71,20 +67,9 @@ func Challenge(presented []byte) [sha256.Size]byte { return sha256.Sum256(presen
 // this key (SubjectPublicKeyInfo in DER, P-256 or Ed25519). Whether somebody was there
 // comes back; an answer without a touch is refused.
 func (p *PasskeyAnswer) Verify(presented []byte, party RelyingParty, spki []byte) (Presence, error) {
-	var c clientData
-	if err := json.Unmarshal(p.ClientDataJSON, &c); err != nil {
-		return Presence{}, fmt.Errorf("clientDataJSON: %.200w", err)
-	}
 	want := Challenge(presented)
-	switch {
-	case c.Type != "webauthn.get":
-		return Presence{}, fmt.Errorf("%w: clientDataJSON.type is %.40q, and not webauthn.get", ErrElsewhere, c.Type)
-	case c.Challenge != base64.RawURLEncoding.EncodeToString(want[:]):
-		return Presence{}, fmt.Errorf("%w: clientDataJSON.challenge is not that of this approval", ErrSubject)
-	case !slices.Contains(party.Origins, c.Origin):
-		return Presence{}, fmt.Errorf("%w: clientDataJSON.origin %.200q is no page of this log's console", ErrElsewhere, c.Origin)
-	case c.CrossOrigin || c.TopOrigin != "":
-		return Presence{}, fmt.Errorf("%w: the page was in a frame of another", ErrElsewhere)
+	if err := checkClient(p.ClientDataJSON, "webauthn.get", want[:], party); err != nil {
+		return Presence{}, err
 	}
 	return p.verifySigned(party.ID, spki)
 }

@@ -28,11 +28,12 @@ type settings struct {
 	logJSON bool
 	verbose bool
 	policy  string
+	console bool // serve the pages for people
 
 	witnessPolicy string
 }
 
-var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy", "witnessPolicy"}
+var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy", "witnessPolicy", "console"}
 
 func (s *settings) bind(c *cobra.Command) {
 	s.flags(c)
@@ -47,6 +48,7 @@ func (s *settings) bind(c *cobra.Command) {
 	f.StringVar(&s.policy, "policy", "", "refuse to start unless this folder is the policy set in force")
 	f.StringVar(&s.witnessPolicy, "witness-policy", "", "witnesses to ask for cosignatures, and the quorum to wait for (C2SP tlog-policy)")
 	f.StringVar(&s.pprof, "pprof", "", "loopback address for profiles, such as 127.0.0.1:6060")
+	f.BoolVar(&s.console, "console", false, "serve the pages for people at /console/, where they approve with passkeys")
 	f.BoolVar(&s.logJSON, "log-json", false, "log as JSON")
 	f.BoolVar(&s.verbose, "verbose", false, "log every request")
 }
@@ -135,6 +137,8 @@ func (s *settings) set(key string, v strictyaml.Node) (err error) {
 		s.logJSON, err = v.Bool()
 	case "verbose":
 		s.verbose, err = v.Bool()
+	case "console":
+		s.console, err = v.Bool()
 	default:
 		text := map[string]*string{
 			"data": &s.data, "keys": &s.keys, "head": &s.head, "listen": &s.listen,

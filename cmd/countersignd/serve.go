@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/api"
+	"github.com/countersign-dev/countersign/api/console"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/badgerstore"
 	"github.com/countersign-dev/countersign/policy"
@@ -46,6 +47,9 @@ logged for gates of the roster that show their token; others get a dry run.
 --witness-policy names witnesses (C2SP tlog-policy, each with its URL). With a quorum,
 entries are acknowledged and shown once it has cosigned a checkpoint that covers them;
 with "quorum none" nothing waits, and cosignatures are added when they come.
+
+--console serves pages at /console/: what waits, and approving it with a passkey. The
+trust folder's console needs a relyingParty and origins (create --console URL).
 
 --config is a strict YAML file with: ` + fmt.Sprint(settingKeys) + `; gates is a list of
 {id, tokenFile}. Flags go before the file.`,
@@ -79,7 +83,7 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	c := api.Config{Trust: trust, Service: keys.service, Console: keys.console, Timestamps: keys.stamps, Now: d.now, OpenReads: loopback(s.listen)}
+	c := api.Config{Trust: trust, Service: keys.service, Console: keys.console, Pages: s.console, Timestamps: keys.stamps, Now: d.now, OpenReads: loopback(s.listen)}
 	if err := s.tokens(&c); err != nil {
 		return err
 	}
@@ -203,8 +207,12 @@ func (d *daemon) answer(ctx context.Context, s settings, c api.Config, tlsConfig
 	if c.Mirrors != "" {
 		of = ", a mirror of " + c.Mirrors
 	}
-	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d%s)\n",
-		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version, of)
+	pages := ""
+	if c.Pages {
+		pages = ", pages at " + c.Trust.Console.Party.Origins[0] + console.Path
+	}
+	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d%s%s)\n",
+		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version, of, pages)
 	err = server.Serve(ctx, listener, tlsConfig, grace)
 	c.Log.Info("stopped", "size", c.Ledger.Head().Size)
 	return err

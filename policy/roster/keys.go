@@ -7,13 +7,14 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"slices"
 	"strings"
 
 	"github.com/countersign-dev/countersign/attest/credential"
 	"github.com/countersign-dev/countersign/policy/strictyaml"
 )
 
-var keyFields = []string{"name", "publicKey", "ssh", "passkey", "assurance", "from", "until"}
+var keyFields = []string{"name", "publicKey", "ssh", "passkey", "assurance", "registeredWith", "from", "until"}
 
 func (p *parser) keys(v strictyaml.Node, pr *Principal) error {
 	return v.Items(func(item strictyaml.Node) error {
@@ -36,6 +37,8 @@ func (p *parser) keys(v strictyaml.Node, pr *Principal) error {
 				var name string
 				name, err = f.OneOf("assurance", Assurances[ByKey-1:])
 				k.Assurance = ParseAssurance(name)
+			case "registeredWith":
+				k.RegisteredWith, err = f.Text()
 			case "from":
 				k.From, err = f.Time()
 			case "until":
@@ -59,6 +62,9 @@ func (p *parser) keys(v strictyaml.Node, pr *Principal) error {
 		if err := k.assure(item); err != nil {
 			return err
 		}
+		if err := k.registered(item, pr); err != nil {
+			return err
+		}
 		return p.enter(item, pr, k)
 	})
 }
@@ -75,6 +81,22 @@ func (k *Key) assure(item strictyaml.Node) error {
 	}
 	if k.Assurance > most {
 		return item.Errorf("assurance %s: such a key proves no more than %s", k.Assurance, most)
+	}
+	return nil
+}
+
+// registered refuses a key that proves more than the one that it was registered with: who
+// has that could have made this. More takes owners who vouch by themselves.
+func (k *Key) registered(item strictyaml.Node, pr *Principal) error {
+	if k.RegisteredWith == "" {
+		return nil
+	}
+	i := slices.IndexFunc(pr.Keys, func(other Key) bool { return other.Name == k.RegisteredWith })
+	switch {
+	case i < 0:
+		return item.Errorf("registeredWith: no key of %s above this one is called %q", pr.ID, k.RegisteredWith)
+	case k.Assurance > pr.Keys[i].Assurance:
+		return item.Errorf("assurance %s: it was registered with %q, which has %s; owners who saw the hardware leave registeredWith out", k.Assurance, k.RegisteredWith, pr.Keys[i].Assurance)
 	}
 	return nil
 }

@@ -78,6 +78,9 @@ type Key struct {
 	// Assurance is the most that the owners of the policy vouch for: what an
 	// approval with it proves is this or less.
 	Assurance Assurance
+	// RegisteredWith names another key of the same principal, which whoever made this one
+	// showed; then the assurance is at most that key's (TRUST T6). Empty: the owners vouch.
+	RegisteredWith string
 	Validity
 }
 

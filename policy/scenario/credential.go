@@ -79,8 +79,10 @@ func (k *SSHKey) Sign(namespace string, message []byte, flags byte, counter uint
 
 // A Passkey is somebody's WebAuthn credential.
 type Passkey struct {
-	ID  []byte
-	key *ecdsa.PrivateKey
+	ID []byte
+	// Count is what its counter says.
+	Count uint32
+	key   *ecdsa.PrivateKey
 }
 
 // NewPasskey makes one.
@@ -89,7 +91,7 @@ func NewPasskey() *Passkey {
 	if err != nil {
 		panic(err)
 	}
-	p := &Passkey{ID: make([]byte, 32), key: k}
+	p := &Passkey{ID: make([]byte, 32), Count: 7, key: k}
 	rand.Read(p.ID)
 	return p
 }
@@ -123,7 +125,7 @@ func (p *Passkey) Answer(presented []byte, flags byte, edit func(client map[stri
 		panic(err)
 	}
 	id, client256 := sha256.Sum256([]byte(party)), sha256.Sum256(text)
-	data := binary.BigEndian.AppendUint32(append(id[:], flags), 7)
+	data := binary.BigEndian.AppendUint32(append(id[:], flags), p.Count)
 	sum := sha256.Sum256(append(append([]byte(nil), data...), client256[:]...))
 	sig, err := ecdsa.SignASN1(rand.Reader, p.key, sum[:])
 	if err != nil {
@@ -131,6 +133,35 @@ func (p *Passkey) Answer(presented []byte, flags byte, edit func(client map[stri
 	}
 	return &credential.PasskeyAnswer{CredentialID: p.ID, AuthenticatorData: data, ClientDataJSON: text, Signature: sig}
 }
+
+// Register is what it answers when it is made on one of the party's pages. It attests
+// nothing about itself.
+func (p *Passkey) Register(challenge []byte, flags byte) *credential.Registration {
+	text, err := json.Marshal(map[string]any{
+		"type": "webauthn.create", "challenge": base64.RawURLEncoding.EncodeToString(challenge), "origin": Party.Origins[0], "crossOrigin": false,
+	})
+	if err != nil {
+		panic(err)
+	}
+	const attested = 0x40
+	id := sha256.Sum256([]byte(Party.ID))
+	data := binary.BigEndian.AppendUint32(append(id[:], flags|attested), 0)
+	data = append(data, make([]byte, 16)...) // no model
+	data = append(binary.BigEndian.AppendUint16(data, uint16(len(p.ID))), p.ID...)
+	point, err := p.key.PublicKey.Bytes()
+	if err != nil {
+		panic(err)
+	}
+	data = append(data, 0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21, 0x58, 32)
+	data = append(append(data, point[1:33]...), 0x22, 0x58, 32)
+	data = append(data, point[33:]...)
+	return &credential.Registration{
+		CredentialID: p.ID, SPKI: p.SPKI(), AuthenticatorData: data, ClientDataJSON: text, AttestationObject: []byte("\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData"),
+	}
+}
+
+// CarolsPasskey is hers in every story.
+func CarolsPasskey() *Passkey { return credentials().passkey }
 
 // carolsKeys are what carol has besides: an SSH key on disk, one in a security key, and
 // a passkey; the owners vouch for touch with the second, and for all with the third.

@@ -9,6 +9,7 @@ package countersignv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -453,11 +454,325 @@ func (x *EvidenceResponse) GetChunk() []byte {
 	return nil
 }
 
+type InboxRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Roster id: only what this person could give. Empty: all that waits.
+	Person string `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	// "host/path": only of this repository.
+	Repository string `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	// Only for this environment.
+	Environment string `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Only what the log heard of then or later; 30 days ago when absent.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InboxRequest) Reset() {
+	*x = InboxRequest{}
+	mi := &file_countersign_v1_verifier_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InboxRequest) ProtoMessage() {}
+
+func (x *InboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_verifier_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InboxRequest.ProtoReflect.Descriptor instead.
+func (*InboxRequest) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_verifier_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *InboxRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *InboxRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *InboxRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *InboxRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+type InboxResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The highest tier first, then the oldest.
+	Items []*InboxItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// There was more to look at than one answer may take: the oldest was left out.
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Size of the log that it is about.
+	TreeSize      uint64 `protobuf:"varint,3,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InboxResponse) Reset() {
+	*x = InboxResponse{}
+	mi := &file_countersign_v1_verifier_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InboxResponse) ProtoMessage() {}
+
+func (x *InboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_verifier_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InboxResponse.ProtoReflect.Descriptor instead.
+func (*InboxResponse) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_verifier_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *InboxResponse) GetItems() []*InboxItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *InboxResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *InboxResponse) GetTreeSize() uint64 {
+	if x != nil {
+		return x.TreeSize
+	}
+	return 0
+}
+
+// InboxItem is a change, a plan or a release that approvals alone would make sufficient.
+type InboxItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "change", "plan" or "release".
+	Kind        string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Repository  string `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	Environment string `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Of a change: its id and head; of a release: the ids of its changes that wait.
+	Change  string   `protobuf:"bytes,4,opt,name=change,proto3" json:"change,omitempty"`
+	Head    string   `protobuf:"bytes,5,opt,name=head,proto3" json:"head,omitempty"`
+	Changes []string `protobuf:"bytes,6,rep,name=changes,proto3" json:"changes,omitempty"`
+	// SHA-256 of the plan file or the artifact, hex; the commit that a release comes from.
+	PlanSha256     string `protobuf:"bytes,7,opt,name=plan_sha256,json=planSha256,proto3" json:"plan_sha256,omitempty"`
+	ArtifactSha256 string `protobuf:"bytes,8,opt,name=artifact_sha256,json=artifactSha256,proto3" json:"artifact_sha256,omitempty"`
+	Commit         string `protobuf:"bytes,9,opt,name=commit,proto3" json:"commit,omitempty"`
+	Title          string `protobuf:"bytes,10,opt,name=title,proto3" json:"title,omitempty"`
+	Tier           string `protobuf:"bytes,11,opt,name=tier,proto3" json:"tier,omitempty"`
+	// human, ai, mixed or unknown.
+	Origin  string   `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
+	Authors []string `protobuf:"bytes,13,rep,name=authors,proto3" json:"authors,omitempty"`
+	// The entry that tells of it, and when the log took it.
+	Index    uint64                 `protobuf:"varint,14,opt,name=index,proto3" json:"index,omitempty"`
+	LoggedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=logged_at,json=loggedAt,proto3" json:"logged_at,omitempty"`
+	// What is missing, in words, and who of the roster could give it.
+	Need          []string `protobuf:"bytes,16,rep,name=need,proto3" json:"need,omitempty"`
+	Who           []string `protobuf:"bytes,17,rep,name=who,proto3" json:"who,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InboxItem) Reset() {
+	*x = InboxItem{}
+	mi := &file_countersign_v1_verifier_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InboxItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InboxItem) ProtoMessage() {}
+
+func (x *InboxItem) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_v1_verifier_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
+func (*InboxItem) Descriptor() ([]byte, []int) {
+	return file_countersign_v1_verifier_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *InboxItem) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *InboxItem) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *InboxItem) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *InboxItem) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *InboxItem) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+func (x *InboxItem) GetChanges() []string {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *InboxItem) GetPlanSha256() string {
+	if x != nil {
+		return x.PlanSha256
+	}
+	return ""
+}
+
+func (x *InboxItem) GetArtifactSha256() string {
+	if x != nil {
+		return x.ArtifactSha256
+	}
+	return ""
+}
+
+func (x *InboxItem) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *InboxItem) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *InboxItem) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *InboxItem) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *InboxItem) GetAuthors() []string {
+	if x != nil {
+		return x.Authors
+	}
+	return nil
+}
+
+func (x *InboxItem) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *InboxItem) GetLoggedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LoggedAt
+	}
+	return nil
+}
+
+func (x *InboxItem) GetNeed() []string {
+	if x != nil {
+		return x.Need
+	}
+	return nil
+}
+
+func (x *InboxItem) GetWho() []string {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
 var File_countersign_v1_verifier_proto protoreflect.FileDescriptor
 
 const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\n" +
-	"\x1dcountersign/v1/verifier.proto\x12\x0ecountersign.v1\"\xda\x01\n" +
+	"\x1dcountersign/v1/verifier.proto\x12\x0ecountersign.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n" +
 	"\rVerifyRequest\x12)\n" +
 	"\x0fartifact_sha256\x18\x01 \x01(\tH\x00R\x0eartifactSha256\x12\x18\n" +
 	"\x06commit\x18\x02 \x01(\tH\x00R\x06commit\x12!\n" +
@@ -488,15 +803,49 @@ const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\ttree_size\x18\x06 \x01(\x04R\btreeSizeB\t\n" +
 	"\asubject\"(\n" +
 	"\x10EvidenceResponse\x12\x14\n" +
-	"\x05chunk\x18\x01 \x01(\fR\x05chunk*Z\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk\"\x9a\x01\n" +
+	"\fInboxRequest\x12\x16\n" +
+	"\x06person\x18\x01 \x01(\tR\x06person\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\x12 \n" +
+	"\venvironment\x18\x03 \x01(\tR\venvironment\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"{\n" +
+	"\rInboxResponse\x12/\n" +
+	"\x05items\x18\x01 \x03(\v2\x19.countersign.v1.InboxItemR\x05items\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x1b\n" +
+	"\ttree_size\x18\x03 \x01(\x04R\btreeSize\"\xda\x03\n" +
+	"\tInboxItem\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\x12 \n" +
+	"\venvironment\x18\x03 \x01(\tR\venvironment\x12\x16\n" +
+	"\x06change\x18\x04 \x01(\tR\x06change\x12\x12\n" +
+	"\x04head\x18\x05 \x01(\tR\x04head\x12\x18\n" +
+	"\achanges\x18\x06 \x03(\tR\achanges\x12\x1f\n" +
+	"\vplan_sha256\x18\a \x01(\tR\n" +
+	"planSha256\x12'\n" +
+	"\x0fartifact_sha256\x18\b \x01(\tR\x0eartifactSha256\x12\x16\n" +
+	"\x06commit\x18\t \x01(\tR\x06commit\x12\x14\n" +
+	"\x05title\x18\n" +
+	" \x01(\tR\x05title\x12\x12\n" +
+	"\x04tier\x18\v \x01(\tR\x04tier\x12\x16\n" +
+	"\x06origin\x18\f \x01(\tR\x06origin\x12\x18\n" +
+	"\aauthors\x18\r \x03(\tR\aauthors\x12\x14\n" +
+	"\x05index\x18\x0e \x01(\x04R\x05index\x127\n" +
+	"\tlogged_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bloggedAt\x12\x12\n" +
+	"\x04need\x18\x10 \x03(\tR\x04need\x12\x10\n" +
+	"\x03who\x18\x11 \x03(\tR\x03who*Z\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rVERDICT_ALLOW\x10\x01\x12\x10\n" +
 	"\fVERDICT_DENY\x10\x02\x12\x11\n" +
-	"\rVERDICT_ERROR\x10\x032\xab\x01\n" +
+	"\rVERDICT_ERROR\x10\x032\xf6\x01\n" +
 	"\x0fVerifierService\x12G\n" +
 	"\x06Verify\x12\x1d.countersign.v1.VerifyRequest\x1a\x1e.countersign.v1.VerifyResponse\x12O\n" +
-	"\bEvidence\x12\x1f.countersign.v1.EvidenceRequest\x1a .countersign.v1.EvidenceResponse0\x01B\xcb\x01\n" +
+	"\bEvidence\x12\x1f.countersign.v1.EvidenceRequest\x1a .countersign.v1.EvidenceResponse0\x01\x12I\n" +
+	"\x05Inbox\x12\x1c.countersign.v1.InboxRequest\x1a\x1d.countersign.v1.InboxResponse\"\x03\x90\x02\x01B\xcb\x01\n" +
 	"\x12com.countersign.v1B\rVerifierProtoP\x01ZMgithub.com/countersign-dev/countersign/proto/gen/countersign/v1;countersignv1\xa2\x02\x03CXX\xaa\x02\x0eCountersign.V1\xca\x02\x0eCountersign\\V1\xe2\x02\x1aCountersign\\V1\\GPBMetadata\xea\x02\x0fCountersign::V1b\x06proto3"
 
 var (
@@ -512,25 +861,34 @@ func file_countersign_v1_verifier_proto_rawDescGZIP() []byte {
 }
 
 var file_countersign_v1_verifier_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_countersign_v1_verifier_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_countersign_v1_verifier_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_countersign_v1_verifier_proto_goTypes = []any{
-	(Verdict)(0),             // 0: countersign.v1.Verdict
-	(*VerifyRequest)(nil),    // 1: countersign.v1.VerifyRequest
-	(*VerifyResponse)(nil),   // 2: countersign.v1.VerifyResponse
-	(*EvidenceRequest)(nil),  // 3: countersign.v1.EvidenceRequest
-	(*EvidenceResponse)(nil), // 4: countersign.v1.EvidenceResponse
+	(Verdict)(0),                  // 0: countersign.v1.Verdict
+	(*VerifyRequest)(nil),         // 1: countersign.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 2: countersign.v1.VerifyResponse
+	(*EvidenceRequest)(nil),       // 3: countersign.v1.EvidenceRequest
+	(*EvidenceResponse)(nil),      // 4: countersign.v1.EvidenceResponse
+	(*InboxRequest)(nil),          // 5: countersign.v1.InboxRequest
+	(*InboxResponse)(nil),         // 6: countersign.v1.InboxResponse
+	(*InboxItem)(nil),             // 7: countersign.v1.InboxItem
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_countersign_v1_verifier_proto_depIdxs = []int32{
 	0, // 0: countersign.v1.VerifyResponse.verdict:type_name -> countersign.v1.Verdict
-	1, // 1: countersign.v1.VerifierService.Verify:input_type -> countersign.v1.VerifyRequest
-	3, // 2: countersign.v1.VerifierService.Evidence:input_type -> countersign.v1.EvidenceRequest
-	2, // 3: countersign.v1.VerifierService.Verify:output_type -> countersign.v1.VerifyResponse
-	4, // 4: countersign.v1.VerifierService.Evidence:output_type -> countersign.v1.EvidenceResponse
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	8, // 1: countersign.v1.InboxRequest.since:type_name -> google.protobuf.Timestamp
+	7, // 2: countersign.v1.InboxResponse.items:type_name -> countersign.v1.InboxItem
+	8, // 3: countersign.v1.InboxItem.logged_at:type_name -> google.protobuf.Timestamp
+	1, // 4: countersign.v1.VerifierService.Verify:input_type -> countersign.v1.VerifyRequest
+	3, // 5: countersign.v1.VerifierService.Evidence:input_type -> countersign.v1.EvidenceRequest
+	5, // 6: countersign.v1.VerifierService.Inbox:input_type -> countersign.v1.InboxRequest
+	2, // 7: countersign.v1.VerifierService.Verify:output_type -> countersign.v1.VerifyResponse
+	4, // 8: countersign.v1.VerifierService.Evidence:output_type -> countersign.v1.EvidenceResponse
+	6, // 9: countersign.v1.VerifierService.Inbox:output_type -> countersign.v1.InboxResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_countersign_v1_verifier_proto_init() }
@@ -554,7 +912,7 @@ func file_countersign_v1_verifier_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_countersign_v1_verifier_proto_rawDesc), len(file_countersign_v1_verifier_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

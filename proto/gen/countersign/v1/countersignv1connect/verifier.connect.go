@@ -38,6 +38,8 @@ const (
 	// VerifierServiceEvidenceProcedure is the fully-qualified name of the VerifierService's Evidence
 	// RPC.
 	VerifierServiceEvidenceProcedure = "/countersign.v1.VerifierService/Evidence"
+	// VerifierServiceInboxProcedure is the fully-qualified name of the VerifierService's Inbox RPC.
+	VerifierServiceInboxProcedure = "/countersign.v1.VerifierService/Inbox"
 )
 
 // VerifierServiceClient is a client for the countersign.v1.VerifierService service.
@@ -52,6 +54,9 @@ type VerifierServiceClient interface {
 	// whoever holds the trust folder can decide again from it, offline. Without subject,
 	// repository and environment it is the policy sets of the log alone.
 	Evidence(context.Context, *connect.Request[v1.EvidenceRequest]) (*connect.ServerStreamForClient[v1.EvidenceResponse], error)
+	// Inbox lists what waits for approvals: changes under review, plans, and releases whose
+	// last logged decision is awaiting somebody. It is the server's word, and no verdict.
+	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 }
 
 // NewVerifierServiceClient constructs a client for the countersign.v1.VerifierService service. By
@@ -77,6 +82,13 @@ func NewVerifierServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(verifierServiceMethods.ByName("Evidence")),
 			connect.WithClientOptions(opts...),
 		),
+		inbox: connect.NewClient[v1.InboxRequest, v1.InboxResponse](
+			httpClient,
+			baseURL+VerifierServiceInboxProcedure,
+			connect.WithSchema(verifierServiceMethods.ByName("Inbox")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -84,6 +96,7 @@ func NewVerifierServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 type verifierServiceClient struct {
 	verify   *connect.Client[v1.VerifyRequest, v1.VerifyResponse]
 	evidence *connect.Client[v1.EvidenceRequest, v1.EvidenceResponse]
+	inbox    *connect.Client[v1.InboxRequest, v1.InboxResponse]
 }
 
 // Verify calls countersign.v1.VerifierService.Verify.
@@ -94,6 +107,11 @@ func (c *verifierServiceClient) Verify(ctx context.Context, req *connect.Request
 // Evidence calls countersign.v1.VerifierService.Evidence.
 func (c *verifierServiceClient) Evidence(ctx context.Context, req *connect.Request[v1.EvidenceRequest]) (*connect.ServerStreamForClient[v1.EvidenceResponse], error) {
 	return c.evidence.CallServerStream(ctx, req)
+}
+
+// Inbox calls countersign.v1.VerifierService.Inbox.
+func (c *verifierServiceClient) Inbox(ctx context.Context, req *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error) {
+	return c.inbox.CallUnary(ctx, req)
 }
 
 // VerifierServiceHandler is an implementation of the countersign.v1.VerifierService service.
@@ -108,6 +126,9 @@ type VerifierServiceHandler interface {
 	// whoever holds the trust folder can decide again from it, offline. Without subject,
 	// repository and environment it is the policy sets of the log alone.
 	Evidence(context.Context, *connect.Request[v1.EvidenceRequest], *connect.ServerStream[v1.EvidenceResponse]) error
+	// Inbox lists what waits for approvals: changes under review, plans, and releases whose
+	// last logged decision is awaiting somebody. It is the server's word, and no verdict.
+	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 }
 
 // NewVerifierServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -129,12 +150,21 @@ func NewVerifierServiceHandler(svc VerifierServiceHandler, opts ...connect.Handl
 		connect.WithSchema(verifierServiceMethods.ByName("Evidence")),
 		connect.WithHandlerOptions(opts...),
 	)
+	verifierServiceInboxHandler := connect.NewUnaryHandler(
+		VerifierServiceInboxProcedure,
+		svc.Inbox,
+		connect.WithSchema(verifierServiceMethods.ByName("Inbox")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/countersign.v1.VerifierService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case VerifierServiceVerifyProcedure:
 			verifierServiceVerifyHandler.ServeHTTP(w, r)
 		case VerifierServiceEvidenceProcedure:
 			verifierServiceEvidenceHandler.ServeHTTP(w, r)
+		case VerifierServiceInboxProcedure:
+			verifierServiceInboxHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -150,4 +180,8 @@ func (UnimplementedVerifierServiceHandler) Verify(context.Context, *connect.Requ
 
 func (UnimplementedVerifierServiceHandler) Evidence(context.Context, *connect.Request[v1.EvidenceRequest], *connect.ServerStream[v1.EvidenceResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.VerifierService.Evidence is not implemented"))
+}
+
+func (UnimplementedVerifierServiceHandler) Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("countersign.v1.VerifierService.Inbox is not implemented"))
 }

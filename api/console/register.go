@@ -1,0 +1,144 @@
+package console
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/countersign-dev/countersign/attest/credential"
+	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/roster"
+)
+
+// An enrolment is a passkey that is being made.
+type enrolment struct {
+	person, name string
+	challenge    [32]byte
+}
+
+// offering is what a page wants a passkey for.
+type offering struct {
+	As   string `json:"as"`
+	Name string `json:"name"` // of the key on the roster
+}
+
+// offered is what an authenticator is given to make a passkey (WebAuthn Level 3, section
+// 5.4). Only the two algorithms that rosters take are asked for.
+type offered struct {
+	Nonce     string   `json:"nonce"`
+	Challenge bytes64  `json:"challenge"`
+	Party     string   `json:"party"`
+	Log       string   `json:"log"`
+	User      bytes64  `json:"user"`
+	Person    string   `json:"person"`
+	Exclude   []string `json:"exclude"` // credentials that are on the roster
+}
+
+// register is the page on which a person makes a passkey.
+func (s *Console) register(r *http.Request, f *frame) (string, any, error) {
+	f.Title = "Register a passkey"
+	body := map[string]any{"Owners": s.config.Ledger.Policy().Roster.Owners, "Name": "passkey"}
+	if p, err := s.reviewer(f.As); err == nil {
+		for n := 2; hasKey(p, body["Name"].(string)); n++ {
+			body["Name"] = fmt.Sprintf("passkey-%d", n)
+		}
+		body["Keys"] = p.Keys
+	}
+	return "register.html", body, nil
+}
+
+func hasKey(p *roster.Principal, name string) bool {
+	for _, k := range p.Keys {
+		if k.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// offer begins to make a passkey.
+func (s *Console) offer(r *http.Request) (any, error) {
+	var q offering
+	if err := read(r, &q); err != nil {
+		return nil, err
+	}
+	p, err := s.reviewer(q.As)
+	if err != nil {
+		return nil, err
+	}
+	if q.Name == "" || len(q.Name) > 40 || strings.Trim(q.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" || hasKey(p, q.Name) {
+		return nil, &Fault{http.StatusBadRequest, "MALFORMED", "Give the passkey a name of letters, digits and . _ - that none of " + p.ID + "'s keys has."}
+	}
+	e := enrolment{person: p.ID, name: q.Name}
+	_, _ = rand.Read(e.challenge[:])
+	out := &offered{Challenge: e.challenge[:], Party: s.config.Party.ID, Log: s.config.Origin, User: []byte(p.ID), Person: p.ID, Exclude: credentials(s.passkeys(p))}
+	if len(out.User) > 64 { // the most that an authenticator takes
+		out.User = out.User[:64]
+	}
+	out.Nonce, _, err = s.enrolls.hold(s.config.Now(), func(string) (enrolment, error) { return e, nil })
+	return out, err
+}
+
+// registering is the passkey that was made.
+type registering struct {
+	Nonce             string  `json:"nonce"`
+	CredentialID      bytes64 `json:"credentialId"`
+	PublicKey         bytes64 `json:"publicKey"`
+	AuthenticatorData bytes64 `json:"authenticatorData"`
+	ClientDataJSON    bytes64 `json:"clientDataJSON"`
+	AttestationObject bytes64 `json:"attestationObject"`
+}
+
+// stanza is what the owners of the policy put into people.yaml. The page writes nothing:
+// that they publish it is what makes it count.
+type stanza struct {
+	Person     string `json:"person"`
+	Stanza     string `json:"stanza"`
+	KeyID      string `json:"keyId"`
+	Format     string `json:"attestation"`
+	Model      string `json:"model"`
+	Syncs      bool   `json:"syncs"`
+	Credential string `json:"credential"`
+}
+
+// registered checks a passkey that was made, and writes its stanza. Nothing here shows
+// who made it, so it proves no more than that somebody has the key, until the owners say
+// that they know better (TRUST T6).
+func (s *Console) registered(r *http.Request) (any, error) {
+	var in registering
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	e, ok := s.enrolls.take(s.config.Now(), in.Nonce)
+	if !ok {
+		return nil, &Fault{http.StatusConflict, "EXPIRED", "This was answered already, or asked too long ago. Load the page again."}
+	}
+	made, err := (&credential.Registration{
+		CredentialID: in.CredentialID, SPKI: in.PublicKey, AuthenticatorData: in.AuthenticatorData,
+		ClientDataJSON: in.ClientDataJSON, AttestationObject: in.AttestationObject,
+	}).Verify(e.challenge[:], s.config.Party)
+	if err != nil {
+		return nil, &Fault{http.StatusForbidden, kindOf(err), "The passkey is not in order: " + err.Error()}
+	}
+	id := credential.PasskeyID(in.CredentialID)
+	if p, _, taken := s.config.Ledger.Policy().Roster.ByKey(id); taken {
+		return nil, &Fault{http.StatusConflict, "UNTRUSTED_KEY", "This passkey is " + p.ID + "'s already."}
+	}
+	key := roster.Key{Name: e.name, Passkey: &roster.Passkey{Credential: in.CredentialID, SPKI: in.PublicKey}, Assurance: roster.ByKey}
+	var b strings.Builder
+	where := "in one authenticator"
+	if made.Syncs {
+		where = "may leave its authenticator (it syncs)"
+	}
+	fmt.Fprintf(&b, "# Under `keys:` of %s. Made for %s; attestation %s, model %s; the key %s.\n", e.person, s.config.Party.ID, made.Format, made.Model, where)
+	b.WriteString("# Owners raise the assurance to presence or verified for what they saw being made.\n")
+	if err := policy.WriteKey(&b, key, s.config.Now()); err != nil {
+		return nil, err
+	}
+	return &stanza{
+		Person: e.person, Stanza: b.String(), KeyID: fmt.Sprintf("%x", id), Format: made.Format, Model: made.Model, Syncs: made.Syncs,
+		Credential: base64.RawURLEncoding.EncodeToString(in.CredentialID),
+	}, nil
+}

@@ -1,0 +1,284 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy"
+)
+
+// review is the page of a change.
+type review struct {
+	*Change
+	Tier     string
+	Rank     int // of the tier, from 0, and of how many
+	Tiers    int
+	First    *policy.Preview // what does not depend on the environment
+	Kinds    []counted       // how many files of each kind of change
+	Files    []file
+	Answers  []answerable
+	Mine     verdictOfMine
+	Claimed  bool
+	CLI      string
+	Approved []policy.Voice
+	Ignored  []policy.Ignored
+}
+
+// answerable is one environment, and what is asked there of whoever looks.
+type answerable struct {
+	Name    string
+	Enough  bool
+	Kind    policy.Kind
+	Why     string
+	Wanted  bool // something is missing that this person could give
+	Needs   []string
+	Rules   []ruleView
+	Blocked bool // approvals alone would not help
+}
+
+type ruleView struct {
+	policy.Finding
+	Title string
+	Mine  bool // this person could give what is missing
+}
+
+// verdictOfMine is what whoever looks said before, and may say now.
+type verdictOfMine struct {
+	Author   bool   // their word does not count: they wrote it
+	Approved bool   // there is an approval that counts
+	Spoke    bool   // they approved or rejected: it can be withdrawn
+	Passkeys int    // that they have
+	Reason   string // why they cannot answer here; empty when they can
+}
+
+type counted struct {
+	Name string
+	N    int
+}
+
+type file struct{ Kind, Path, Note string }
+
+// change is the page on which a person answers for a change.
+func (s *Console) change(r *http.Request, f *frame) (string, any, error) {
+	if err := need(r, "repository", "id"); err != nil {
+		return "", nil, err
+	}
+	q := r.URL.Query()
+	c, err := s.config.Ledger.Change(r.Context(), q.Get("repository"), q.Get("id"), q.Get("head"))
+	if err != nil {
+		return "", nil, err
+	}
+	f.Title = "Change " + c.ID
+	set := s.config.Ledger.Policy()
+	v := &review{Change: c, Tiers: len(set.Tiers)}
+	if len(c.Environments) == 0 {
+		return "", nil, &Fault{http.StatusNotFound, "UNKNOWN_ENVIRONMENT", "The policy in force knows no environment."}
+	}
+	v.First = c.Environments[0].Preview
+	v.Tier, v.Claimed = v.First.Change.Tier, v.First.Claimed
+	v.Rank = max(slices.Index(set.Tiers, v.Tier), 0)
+	v.Files, v.Kinds = describeFiles(v.First.Paths)
+	for _, e := range c.Environments {
+		v.Answers = append(v.Answers, answerFor(set, e.Name, f.As, &e.Preview.Change, e.Preview.Enough, e.Preview.Kind, e.Preview.Why, e.Preview.Awaiting))
+		for _, a := range e.Preview.Change.Approved {
+			if !slices.ContainsFunc(v.Approved, func(o policy.Voice) bool { return o.Index == a.Index }) {
+				v.Approved = append(v.Approved, a)
+			}
+		}
+		for _, i := range e.Preview.Ignored {
+			if i.Change == c.ID && !slices.ContainsFunc(v.Ignored, func(o policy.Ignored) bool { return o.Index == i.Index && o.Kind == i.Kind }) {
+				v.Ignored = append(v.Ignored, i)
+			}
+		}
+	}
+	v.Mine = s.mine(f, v.First.Change.Authors, v.Approved, v.Answers)
+	v.CLI = "countersign approve " + c.ID + " --repository " + c.Repository + " --environment " + c.Environments[0].Name
+	return "change.html", v, nil
+}
+
+// mine says what whoever looks may answer here.
+func (s *Console) mine(f *frame, authors []policy.Author, approved []policy.Voice, answers []answerable) verdictOfMine {
+	var m verdictOfMine
+	p, err := s.reviewer(f.As)
+	if err != nil {
+		m.Reason = "Choose who you are, above."
+		return m
+	}
+	m.Passkeys = len(s.passkeys(p))
+	m.Author = slices.ContainsFunc(authors, func(a policy.Author) bool { return a.Who == f.As })
+	m.Approved = slices.ContainsFunc(approved, func(v policy.Voice) bool { return v.Person == f.As })
+	m.Spoke = m.Approved
+	for _, a := range answers {
+		for _, r := range a.Rules {
+			if r.Rule == "veto" && !r.Held && strings.Contains(r.Why, f.As) {
+				m.Spoke = true
+			}
+		}
+	}
+	switch {
+	case m.Author:
+		m.Reason = "You are among its authors, or run an agent that is: your word about it does not count."
+	case m.Passkeys == 0:
+		m.Reason = "You have no passkey on the roster."
+	case !f.Here:
+		m.Reason = "Passkeys do not answer on this address."
+	}
+	return m
+}
+
+// answerFor sorts what the rules say for one environment.
+func answerFor(set *policy.Set, name, as string, c *policy.ChangeResult, enough bool, kind policy.Kind, why string, awaiting []policy.Awaiting) answerable {
+	a := answerable{Name: name, Enough: enough, Kind: kind, Why: why, Blocked: !enough && len(awaiting) == 0}
+	for _, f := range c.Rules {
+		r := ruleView{Finding: f, Title: f.Rule}
+		for i := range set.Rules {
+			if set.Rules[i].ID == f.Rule {
+				r.Title = set.Rules[i].Title
+			}
+		}
+		r.Mine = !f.Held && as != "" && slices.Contains(f.Who, as)
+		if r.Mine && !f.Audit {
+			a.Wanted = true
+			a.Needs = append(a.Needs, f.Need)
+		}
+		a.Rules = append(a.Rules, r)
+	}
+	slices.Sort(a.Needs)
+	a.Needs = slices.Compact(a.Needs)
+	return a
+}
+
+// describeFiles says of each file what happens to it, and counts.
+func describeFiles(paths []gitfacts.Path) ([]file, []counted) {
+	order := []string{"added", "modified", "deleted", "mode", "named"}
+	counts := make(map[string]int)
+	var files []file
+	for _, p := range paths {
+		f := file{Path: p.Path, Kind: "modified"}
+		switch {
+		case p.OldMode == "" && p.NewMode == "":
+			f.Kind = "named"
+		case p.OldMode == "":
+			f.Kind = "added"
+		case p.NewMode == "":
+			f.Kind = "deleted"
+		case p.OldID == p.NewID:
+			f.Kind = "mode"
+		}
+		switch mode := p.NewMode; {
+		case mode == "120000":
+			f.Note = "symbolic link"
+		case mode == "160000":
+			f.Note = "submodule"
+		case mode == "100755" && p.OldMode != mode:
+			f.Note = "becomes executable"
+		}
+		counts[f.Kind]++
+		files = append(files, f)
+	}
+	var kinds []counted
+	for _, k := range order {
+		if counts[k] > 0 {
+			kinds = append(kinds, counted{k, counts[k]})
+		}
+	}
+	return files, kinds
+}
+
+// planPage is the page of a plan.
+type planPage struct {
+	*Plan
+	Tier        string
+	Rank, Tiers int
+	First       *policy.ChangeResult
+	Result      *policy.PlanResult
+	Counts      []counted
+	Answers     []answerable
+	Mine        verdictOfMine
+	Approved    []policy.Voice
+	Ignored     []policy.Ignored
+	CLI         string
+}
+
+// plan is the page on which a person answers for a plan.
+func (s *Console) plan(r *http.Request, f *frame) (string, any, error) {
+	if err := need(r, "repository", "digest"); err != nil {
+		return "", nil, err
+	}
+	q := r.URL.Query()
+	p, err := s.config.Ledger.Plan(r.Context(), q.Get("repository"), q.Get("digest"))
+	if err != nil {
+		return "", nil, err
+	}
+	f.Title = "Plan " + short(p.Digest)
+	set := s.config.Ledger.Policy()
+	v := &planPage{Plan: p, Tiers: len(set.Tiers)}
+	for _, e := range p.Environments {
+		core := &e.Decision.Core
+		if len(core.Changes) == 0 {
+			v.Answers = append(v.Answers, answerable{Name: e.Name, Kind: core.Kind, Why: core.Why, Blocked: true})
+			continue
+		}
+		c := &core.Changes[0]
+		if v.First == nil {
+			v.First, v.Result, v.Tier = c, c.Plan, c.Tier
+			v.Rank = max(slices.Index(set.Tiers, v.Tier), 0)
+		}
+		v.Answers = append(v.Answers, answerFor(set, e.Name, f.As, c, core.Verdict == policy.Allow, core.Kind, core.Why, core.Awaiting))
+		v.Approved = append(v.Approved, c.Approved...)
+		v.Ignored = append(v.Ignored, e.Decision.Annex.Ignored...)
+	}
+	if v.First == nil {
+		return "", nil, &Fault{http.StatusNotFound, string(policy.NoPlan), "Nothing that counts is said of this plan: " + v.Answers[0].Why}
+	}
+	for verb, n := range v.Result.Counts {
+		v.Counts = append(v.Counts, counted{string(verb), n})
+	}
+	slices.SortFunc(v.Counts, func(a, b counted) int { return strings.Compare(a.Name, b.Name) })
+	v.Mine = s.mine(f, v.First.Authors, v.Approved, v.Answers)
+	v.CLI = "countersign approve --plan sha256:" + p.Digest + " --repository " + p.Repository + " --environment " + v.Answers[0].Name
+	return "plan.html", v, nil
+}
+
+// release is the page of a release: each of its changes, and what it waits for.
+func (s *Console) release(r *http.Request, f *frame) (string, any, error) {
+	if err := need(r, "repository", "environment", "artifact"); err != nil {
+		return "", nil, err
+	}
+	q := r.URL.Query()
+	d, err := s.config.Ledger.Release(r.Context(), q.Get("repository"), q.Get("environment"), q.Get("artifact"))
+	if err != nil {
+		return "", nil, err
+	}
+	f.Title = "Release"
+	if d.Core.Release != "" {
+		f.Title = "Release " + d.Core.Release
+	}
+	set := s.config.Ledger.Policy()
+	type row struct {
+		policy.ChangeResult
+		Link   string
+		Rank   int
+		Held   bool
+		Wanted bool
+		Failed []policy.Finding
+	}
+	var rows []row
+	for _, c := range d.Core.Changes {
+		one := row{ChangeResult: c, Rank: max(slices.Index(set.Tiers, c.Tier), 0), Held: true}
+		if c.Change != "" && c.Head != "" {
+			one.Link = f.With("change", "repository", d.Core.Repository, "id", c.Change, "head", c.Head)
+		}
+		for _, rule := range c.Rules {
+			if !rule.Held && !rule.Audit {
+				one.Held = false
+				one.Wanted = one.Wanted || f.As != "" && slices.Contains(rule.Who, f.As)
+				one.Failed = append(one.Failed, rule)
+			}
+		}
+		rows = append(rows, one)
+	}
+	return "release.html", map[string]any{"Core": d.Core, "Rows": rows, "Allowed": d.Core.Verdict == policy.Allow, "Tiers": len(set.Tiers)}, nil
+}
