@@ -69,7 +69,7 @@ Exit codes: 0 allowed, or done; 1 no; 2 wrong use or input; 3 could not tell;
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return wrong("%v; see: %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newKeygen(a), newAttest(a), newRun(a), newApprove(a), newSubmit(a), newAttach(a), newImport(a), newVerify(a), newPack(a),
+	root.AddCommand(newKeygen(a), newAttest(a), newCI(a), newRun(a), newApprove(a), newSubmit(a), newAttach(a), newImport(a), newVerify(a), newPack(a),
 		newLog(a), newExplain(a), newCohort(a), newFollow(a), newMonitor(a), newPolicy(a), newFreeze(a), newTrust(a))
 	explainArgs(root)
 	return root
@@ -146,6 +146,9 @@ func (a *app) passphrase(prompt string) ([]byte, error) {
 
 // key reads a private key file.
 func (a *app) key(path string) (*attest.PrivateKey, error) {
+	if path == "" && os.Getenv(keyText) != "" {
+		return a.keyFromText()
+	}
 	if path == "" {
 		return nil, wrong("--key is needed: the file of the signing key (make one with: countersign keygen)")
 	}
@@ -160,6 +163,25 @@ func (a *app) key(path string) (*attest.PrivateKey, error) {
 		a.keys = make(map[string]*attest.PrivateKey)
 	}
 	a.keys[path] = k
+	return k, nil
+}
+
+// keyText is the variable that holds a private key where there is no file for it, as in a
+// CI that hands secrets over by environment.
+const keyText = "COUNTERSIGN_KEY_PEM"
+
+func (a *app) keyFromText() (*attest.PrivateKey, error) {
+	if k := a.keys[""]; k != nil {
+		return k, nil
+	}
+	k, err := attest.ParsePrivateKeyPEM([]byte(os.Getenv(keyText)), func() ([]byte, error) { return a.passphrase("Passphrase of " + keyText) })
+	if err != nil {
+		return nil, wrong("%s: %v", keyText, err)
+	}
+	if a.keys == nil {
+		a.keys = make(map[string]*attest.PrivateKey)
+	}
+	a.keys[""] = k
 	return k, nil
 }
 

@@ -70,6 +70,11 @@ func (f *searching) sources(c *cobra.Command) {
 	fl.StringArrayVar(&f.traces, "trace", nil, "file of Agent Trace records, JSON or one a line (repeat for more)")
 }
 
+// defaultSearching is what the flags say when nobody gives them.
+func defaultSearching() searching {
+	return searching{notes: []string{authorfacts.GitAIRef}, traceNotes: []string{authorfacts.TraceRef}}
+}
+
 // reader opens what the flags name.
 func (f *searching) reader(repo *gitfacts.Repo) (*authorfacts.Reader, error) {
 	r := &authorfacts.Reader{Repo: repo, NoteRefs: f.notes, TraceRefs: f.traceNotes}

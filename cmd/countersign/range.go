@@ -21,11 +21,13 @@ type ranging struct {
 	repository, targetRef, key, outbox, as             string
 	changesOnly, admissionsOnly, missingHeads, offline bool
 	noAuthorship                                       bool
-	searching                                          // notes and traces
+	inMessage                                          bool // the id is looked for in the whole message
+	searching                                               // notes and traces
 }
 
 func newAttestRange(a *app) *cobra.Command {
 	var f ranging
+	var in string
 	c := &cobra.Command{
 		Use:   "range FROM..TO --repository HOST/PATH --heads PATTERN",
 		Short: "Attest every change between two commits of a branch",
@@ -50,7 +52,13 @@ so that approvals are in the log before what they approve is admitted.`,
   countersign attest range v1.0..v1.1 --changes-only --repository github.com/org/repo \
     --heads 'refs/pull/{id}/head' --key ci.pem`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.attestRange(c.Context(), args[0], f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if in != "title" && in != "message" {
+				return wrong("--change-id-in %q: use title or message", in)
+			}
+			f.inMessage = in == "message"
+			return a.attestRange(c.Context(), args[0], f)
+		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.repo, "repo", ".", "git repository to read")
@@ -58,6 +66,7 @@ so that approvals are in the log before what they approve is admitted.`,
 	fl.StringVar(&f.heads, "heads", "", "where reviewed heads are, such as refs/pull/{id}/head; without it every commit counts as unreviewed")
 	fl.StringVar(&f.targetRef, "target-ref", "refs/heads/main", "branch that the changes went to")
 	fl.StringVar(&f.changeID, "change-id", defaultChangeID, "regular expression whose first group is the change's id in the first line of a message")
+	fl.StringVar(&in, "change-id-in", "title", "where --change-id looks: the first line (title), or all of the message")
 	fl.StringVar(&f.key, "key", os.Getenv("COUNTERSIGN_KEY"), "private key that signs (COUNTERSIGN_KEY)")
 	fl.StringVar(&f.outbox, "outbox", "", "folder for signed bundles (default: .countersign in --repo)")
 	fl.BoolVar(&f.changesOnly, "changes-only", false, "attest the reviewed heads only")
@@ -73,41 +82,15 @@ so that approvals are in the log before what they approve is admitted.`,
 
 func (a *app) attestRange(ctx context.Context, arg string, f ranging) error {
 	began := a.now()
-	if err := attest.ParseRepository(f.repository); err != nil {
-		return wrong("--repository: %v", err)
-	}
-	pattern, err := regexp.Compile(f.changeID)
-	if err != nil || pattern.NumSubexp() < 1 {
-		return wrong("--change-id %q is no regular expression with a group (%v)", f.changeID, err)
-	}
-	if f.heads != "" && !strings.Contains(f.heads, "{id}") {
-		return wrong("--heads %q has no {id}; write for example refs/pull/{id}/head", f.heads)
-	}
-	key, err := a.key(f.key)
+	r, err := a.openRange(ctx, f)
 	if err != nil {
 		return err
 	}
-	if f.outbox == "" {
-		f.outbox = filepath.Join(f.repo, ".countersign")
-	}
-	repo, err := gitfacts.Open(ctx, f.repo)
-	if err != nil {
-		return wrong("--repo: %v", err)
-	}
-	defer repo.Close()
-	commits, err := revisions(ctx, repo, arg)
+	defer r.repo.Close()
+	commits, err := revisions(ctx, r.repo, arg)
 	if err != nil {
 		return err
 	}
-	reader, err := f.reader(repo)
-	if err != nil {
-		return err
-	}
-	box, err := openOutbox(f.outbox, key)
-	if err != nil {
-		return err
-	}
-	r := &rangeRun{app: a, flags: f, repo: repo, pattern: pattern, box: box, reader: reader}
 	if err := r.sign(ctx, commits); err != nil {
 		return withFetch(err)
 	}
@@ -116,6 +99,42 @@ func (a *app) attestRange(ctx context.Context, arg string, f ranging) error {
 	}
 	return r.report(arg, a.now().Sub(began))
 }
+
+// openRange checks the flags and opens what they name. The caller closes its repo.
+func (a *app) openRange(ctx context.Context, f ranging) (*rangeRun, error) {
+	if err := attest.ParseRepository(f.repository); err != nil {
+		return nil, wrong("--repository: %v", err)
+	}
+	pattern, err := regexp.Compile(f.changeID)
+	if err != nil || pattern.NumSubexp() < 1 {
+		return nil, wrong("--change-id %q is no regular expression with a group (%v)", f.changeID, err)
+	}
+	if f.heads != "" && !strings.Contains(f.heads, "{id}") {
+		return nil, wrong("--heads %q has no {id}; write for example refs/pull/{id}/head", f.heads)
+	}
+	key, err := a.key(f.key)
+	if err != nil {
+		return nil, err
+	}
+	if f.outbox == "" {
+		f.outbox = filepath.Join(f.repo, ".countersign")
+	}
+	repo, err := gitfacts.Open(ctx, f.repo)
+	if err != nil {
+		return nil, wrong("--repo: %v", err)
+	}
+	reader, err := f.reader(repo)
+	if err != nil {
+		return nil, errors.Join(err, repo.Close())
+	}
+	box, err := openOutbox(f.outbox, key)
+	if err != nil {
+		return nil, errors.Join(err, repo.Close())
+	}
+	return &rangeRun{app: a, flags: f, repo: repo, pattern: pattern, box: box, reader: reader}, nil
+}
+
+var errNoCommit = errors.New("holds no commit")
 
 // revisions lists the commits of FROM..TO, oldest first.
 func revisions(ctx context.Context, repo *gitfacts.Repo, arg string) ([]gitfacts.ID, error) {
@@ -139,7 +158,7 @@ func revisions(ctx context.Context, repo *gitfacts.Repo, arg string) ([]gitfacts
 		return nil, wrong("%v", err)
 	}
 	if len(commits) == 0 {
-		return nil, wrong("%s holds no commit", arg)
+		return nil, wrong("%s %w", arg, errNoCommit)
 	}
 	return commits, nil
 }
@@ -202,8 +221,8 @@ func (r *rangeRun) one(ctx context.Context, id gitfacts.ID) (*ranged, error) {
 		return nil, err
 	}
 	x := &ranged{Commit: string(id), Change: string(id), Title: merged.Title(), Tools: []string{}}
-	if m := r.pattern.FindStringSubmatch(merged.Title()); m != nil && m[1] != "" {
-		x.Change = m[1]
+	if change := changeIn(r.pattern, merged, r.flags.inMessage); change != "" {
+		x.Change = change
 		if err := r.findHead(ctx, x, merged); err != nil {
 			return nil, err
 		}
@@ -219,6 +238,18 @@ func (r *rangeRun) one(ctx context.Context, id gitfacts.ID) (*ranged, error) {
 		}
 	}
 	return x, nil
+}
+
+// changeIn is the id of the change that a merged commit names; empty when it names none.
+func changeIn(pattern *regexp.Regexp, merged gitfacts.Commit, inMessage bool) string {
+	text := merged.Title()
+	if inMessage {
+		text = merged.Message
+	}
+	if m := pattern.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 // findHead sets the reviewed head of a commit and its base.

@@ -64,6 +64,48 @@ func (r *rangeRun) send(ctx context.Context) error {
 	return r.explainRefusal(err)
 }
 
+// attestReviewed attests one head of a change that is under review, and what notes and
+// traces record about its commits. target is a revision of the branch that it goes to.
+func (a *app) attestReviewed(ctx context.Context, id, head, target string, f ranging) error {
+	began := a.now()
+	r, err := a.openRange(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer r.repo.Close()
+	tip, err := r.repo.Resolve(ctx, head)
+	if err != nil {
+		return wrong("%v", err)
+	}
+	onto, err := r.repo.Resolve(ctx, target)
+	if err != nil {
+		return wrong("%v", err)
+	}
+	base, err := r.repo.MergeBase(ctx, onto, tip)
+	if err != nil {
+		return withFetch(err)
+	}
+	if base == tip {
+		if !a.json() {
+			a.printf("change %s is merged: %.12s is in %s\n", id, tip, target)
+		}
+		return nil
+	}
+	commit, err := r.repo.Commit(ctx, tip)
+	if err != nil {
+		return withFetch(err)
+	}
+	x := &ranged{Change: id, Title: commit.Title(), Head: string(tip), Base: string(base), Tools: []string{}}
+	if err := r.attestChange(ctx, x); err != nil {
+		return withFetch(err)
+	}
+	r.commits = []*ranged{x}
+	if err := r.send(ctx); err != nil {
+		return err
+	}
+	return r.report("change "+id, a.now().Sub(began))
+}
+
 // recognise asks the log for the statements that this run signed anew: another
 // run, with an outbox that is gone, may have logged them already. Changes with
 // nothing new are not asked for.

@@ -76,6 +76,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+			recipes, err := filepath.Abs("../../docs/ci")
+			if err != nil {
+				return err
+			}
+			env.Setenv("RECIPES", recipes)
 			for k, v := range map[string]string{
 				"HOME": env.WorkDir, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.DevNull, "NO_COLOR": "1",
 				"GIT_AUTHOR_DATE": "2026-03-01T12:00:00Z", "GIT_COMMITTER_DATE": "2026-03-01T12:00:00Z",
@@ -89,7 +94,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "saved": cmdSaved, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar, "witness": cmdWitness,
-			"mirror": cmdMirror, "reaches": cmdReaches,
+			"mirror": cmdMirror, "reaches": cmdReaches, "action": cmdAction, "pipeline": cmdPipeline,
 		},
 	})
 }
