@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -18,8 +19,12 @@ const maxSummary = 256 << 10
 // printHead says what was found, and what will be done.
 func (r *ciRun) printHead() {
 	r.printf("%s\n", r.bold(r.job.CI))
+	width := 0
 	for _, f := range r.job.Found {
-		r.printf("  %-12s %s  %s\n", f.Fact, printable(f.Value, 120), r.faint(f.From))
+		width = max(width, utf8.RuneCountInString(printable(f.Value, 64)))
+	}
+	for _, f := range r.job.Found {
+		r.printf("  %-12s %-*s  %s\n", f.Fact, width, printable(f.Value, 64), r.faint(f.From))
 	}
 	for _, s := range r.steps {
 		r.printf("%s %s\n", r.bold("→"), printable(s.what, 200))
