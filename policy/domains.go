@@ -49,6 +49,15 @@ func parseDomains(text string, tiers []string) (*Domains, error) {
 	return d, nil
 }
 
+// Names lists the domains, in the order of the file.
+func (d *Domains) Names() []string {
+	out := make([]string, len(d.list))
+	for i := range d.list {
+		out[i] = d.list[i].name
+	}
+	return out
+}
+
 // Has reports whether a domain has this name.
 func (d *Domains) Has(name string) bool {
 	return slices.ContainsFunc(d.list, func(o domain) bool { return o.name == name })
