@@ -127,6 +127,7 @@ type Server struct {
 
 	verdicts       *lru.Cache[question, *verdict] // what was answered last
 	asking         [64]sync.Mutex                 // one of them for each question
+	using          sync.Mutex                     // held from judging a use of broken glass until it is logged
 	authenticators authenticators                 // of authenticators
 	draining       context.Context                // done when the server stops
 	drain          context.CancelFunc

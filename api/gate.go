@@ -70,7 +70,7 @@ func (s *Server) gate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status := http.StatusForbidden
-	if v.decision.Core.Verdict == policy.Allow {
+	if v.decision.Core.Verdict.Opens() {
 		status = http.StatusOK
 	}
 	writeJSON(w, status, summaryOf(v, q, requestID(r.Context())))

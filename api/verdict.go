@@ -36,7 +36,7 @@ func (v *verdict) holds(size uint64, set attest.Digest, now time.Time) bool {
 }
 
 func (v *verdict) lasts(now time.Time) bool {
-	if v.decision.Core.Verdict == policy.Allow {
+	if v.decision.Core.Verdict.Opens() {
 		return now.Before(v.decision.Core.ExpiresAt.Time) && !now.Before(v.asOf)
 	}
 	return now.Sub(v.asOf) < denyHolds && !now.Before(v.asOf)
@@ -77,13 +77,17 @@ func (s *Server) decide(ctx context.Context, q question, nonce string) (*verdict
 	case q.dryRun:
 	case known && nonce == "" && last.repeats(v):
 		s.metrics.decided(v.decision, q.dryRun, "repeated")
-		if v.decision.Core.Verdict == policy.Allow {
+		if v.decision.Core.Verdict.Opens() {
 			again := *last // the logged one, which is as true of the log as it is now
 			again.size = v.size
 			v = &again
 		}
 		s.verdicts.Add(q, v)
 		return v, nil
+	case v.decision.Core.Verdict == policy.AllowBreakGlass:
+		if v, err = s.recordUse(ctx, q, nonce); err != nil {
+			return nil, err
+		}
 	default:
 		if err := s.record(ctx, v); err != nil {
 			return nil, err
@@ -101,7 +105,7 @@ func (v *verdict) repeats(next *verdict) bool {
 	if v.same != next.same {
 		return false
 	}
-	return v.decision.Core.Verdict != policy.Allow || v.lasts(next.asOf)
+	return !v.decision.Core.Verdict.Opens() || v.lasts(next.asOf)
 }
 
 // judge makes a verdict about the log as a source shows it.
@@ -130,10 +134,30 @@ func sameness(d *policy.Decision) ([sha256.Size]byte, error) {
 	return sha256.Sum256(b), err
 }
 
+// recordUse judges again and logs, one use of broken glass at a time: two gates that ask
+// at once must not both have the last one.
+func (s *Server) recordUse(ctx context.Context, q question, nonce string) (*verdict, error) {
+	s.using.Lock()
+	defer s.using.Unlock()
+	if err := s.ledger.Settle(ctx); err != nil { // what waits for witnesses cannot be counted
+		return nil, err
+	}
+	src := NewSource(s.ledger)
+	r, err := s.regimeOf(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.judge(ctx, src, r, q, nonce)
+	if err != nil {
+		return nil, err
+	}
+	return v, s.record(ctx, v)
+}
+
 // record signs a decision and a summary that refers to it, and logs both in one
 // batch. A decision that names neither a commit nor a plan cannot be logged, and is no allow.
 func (s *Server) record(ctx context.Context, v *verdict) error {
-	allowed := v.decision.Core.Verdict == policy.Allow
+	allowed := v.decision.Core.Verdict.Opens()
 	if v.decision.Core.To == "" && v.decision.Core.Plan == "" && !allowed {
 		return nil
 	}

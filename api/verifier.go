@@ -121,6 +121,8 @@ func wireVerdict(v policy.Verdict) countersignv1.Verdict {
 	switch v {
 	case policy.Allow:
 		return countersignv1.Verdict_VERDICT_ALLOW
+	case policy.AllowBreakGlass:
+		return countersignv1.Verdict_VERDICT_ALLOW_BREAK_GLASS
 	case policy.Error:
 		return countersignv1.Verdict_VERDICT_ERROR
 	}

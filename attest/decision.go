@@ -9,17 +9,25 @@ import "github.com/go-json-experiment/json/jsontext"
 // The shapes of both are package policy's; here they are checked for being JSON
 // of bounded size and for the fields that the log is searched by.
 type Decision struct {
-	Repository  string         `json:"repository"`
-	Environment string         `json:"environment"`
-	Verdict     string         `json:"verdict"`        // allow, deny or error
-	To          string         `json:"to"`             // commit; empty for a plan
-	Plan        string         `json:"plan,omitempty"` // sha256 of the plan file, hex
-	Nonce       string         `json:"nonce"`          // of the request
-	DecidedAt   Time           `json:"decidedAt"`
-	ExpiresAt   Time           `json:"expiresAt"`
-	Core        jsontext.Value `json:"core"`
-	Annex       jsontext.Value `json:"annex"`
+	Repository  string `json:"repository"`
+	Environment string `json:"environment"`
+	Verdict     string `json:"verdict"`        // allow, allow (break-glass), deny or error
+	To          string `json:"to"`             // commit; empty for a plan
+	Plan        string `json:"plan,omitempty"` // sha256 of the plan file, hex
+	Nonce       string `json:"nonce"`          // of the request
+	// BreakGlass is the case that an allow (break-glass) uses: payload digest of the request, hex.
+	BreakGlass string         `json:"breakGlass,omitempty"`
+	DecidedAt  Time           `json:"decidedAt"`
+	ExpiresAt  Time           `json:"expiresAt"`
+	Core       jsontext.Value `json:"core"`
+	Annex      jsontext.Value `json:"annex"`
 }
+
+// What a gate may open for. A VerdictBreakGlass is no VerdictAllow: no range begins there.
+const (
+	VerdictAllow      = "allow"
+	VerdictBreakGlass = "allow (break-glass)"
+)
 
 // Type implements Predicate.
 func (d *Decision) Type() string { return TypeDecision }
@@ -29,7 +37,8 @@ func (d *Decision) Validate() error {
 	err := first(
 		checkRepository("predicate.repository", d.Repository),
 		checkID("predicate.environment", d.Environment),
-		oneOf("predicate.verdict", d.Verdict, "allow", "deny", "error"),
+		oneOf("predicate.verdict", d.Verdict, VerdictAllow, VerdictBreakGlass, "deny", "error"),
+		d.validateCase(),
 		d.validateSubject(),
 		checkText("predicate.nonce", d.Nonce, 128),
 		checkTime("predicate.decidedAt", d.DecidedAt),
@@ -39,6 +48,16 @@ func (d *Decision) Validate() error {
 		err = fieldErr("predicate.core", "and annex must be JSON objects")
 	}
 	return err
+}
+
+func (d *Decision) validateCase() error {
+	if d.Verdict != VerdictBreakGlass && d.BreakGlass == "" {
+		return nil
+	}
+	if d.Verdict != VerdictBreakGlass {
+		return fieldErr("predicate.breakGlass", "is set, and the verdict is %q", d.Verdict)
+	}
+	return checkHex("predicate.breakGlass", d.BreakGlass, 64)
 }
 
 func (d *Decision) validateSubject() error {

@@ -175,14 +175,19 @@ const (
 )
 
 // NegativeScope says from what a predicate can take credit: a revocation or a freeze from
-// Everything, a rejected or withdrawn approval from one change (its ChangeKey) or one
+// Everything, and so what is said of broken glass and each verdict that uses it (the next
+// one may be refused for it), a rejected or withdrawn approval from one change (its ChangeKey) or one
 // plan (its SubjectKey), a policy set after the first from everything that the set before
 // would have allowed (PolicyChanges). It is empty for all others: they are no negative
 // evidence.
 func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
-	case *Revocation, *Freeze:
+	case *Revocation, *Freeze, *BreakGlass:
 		return Everything
+	case *Decision:
+		if p.BreakGlass != "" {
+			return Everything
+		}
 	case *Policy:
 		if p.Supersedes != "" {
 			return PolicyChanges
@@ -249,8 +254,17 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 		keys = append(keys, AgentKey(p.Agent))
 	case *Decision:
 		change(p.Repository, "")
-		if p.Verdict == "allow" && p.Plan == "" {
+		if p.BreakGlass != "" {
+			keys = append(keys, CaseKey(p.BreakGlass))
+		}
+		if p.Verdict == VerdictAllow && p.Plan == "" {
 			keys = append(keys, AllowedKey(p.Repository, p.Environment, p.To))
+		}
+	case *BreakGlass:
+		if p.Action == GlassRequest {
+			keys = append(keys, RepositoryKey(p.Repository))
+		} else {
+			keys = append(keys, CaseKey(p.Case))
 		}
 	case *Incident:
 		for _, c := range p.Causes {

@@ -21,6 +21,7 @@ const (
 	TypeIncident         = typePrefix + "incident/v1"
 	TypeRevocation       = typePrefix + "revocation/v1"
 	TypeFreeze           = typePrefix + "freeze/v1"
+	TypeBreakGlass       = typePrefix + "break-glass/v1"
 	TypePolicy           = typePrefix + "policy/v1"
 	TypeDecision         = typePrefix + "decision/v1"
 	TypeAttachment       = typePrefix + "attachment/v1"

@@ -38,7 +38,9 @@ func oneOfEach() map[string]*Statement {
 			Grants: []Grant{{Capability: "update", Resource: "aws_instance.*", Environments: []string{"staging"}, Reversible: &yes, MaxScope: 5}}, Denies: []Deny{{Capability: "*", Resource: "*db*"}}}},
 		"revocation": {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Revocation{Revokes: []Revoked{{Kind: RevokedStatement, Digest: hexOf("f", 64)}}, Reason: "mistake", By: "alice"}},
 		"freeze":     NewFreeze(&Freeze{Action: Frozen, By: "alice", Environment: "production", Domains: []string{"checkout"}, Until: &later, Reason: "incident", FrozenAt: when}),
-		"policy":     {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Policy{Name: "blueprint", Version: 1, Files: PolicyFiles{"a: 1\n", "b: 2\n", "c: 3\n"}, PublishedAt: when}},
+		"break-glass": NewBreakGlass(&BreakGlass{Action: GlassRequest, By: "alice", Repository: repo, Environment: "production", Artifacts: []string{hexOf("e", 64)}, Heads: []string{head},
+			Justification: "checkout is down", Ticket: "INC-7", NotBefore: &when, NotAfter: &later, Uses: 1, SaidAt: when}),
+		"policy": {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Policy{Name: "blueprint", Version: 1, Files: PolicyFiles{"a: 1\n", "b: 2\n", "c: 3\n"}, PublishedAt: when}},
 		"decision": {commitSubject(map[string]string{"gitCommit": head}), &Decision{Repository: repo, Environment: "production", Verdict: "deny", To: head, Nonce: "n", DecidedAt: when, ExpiresAt: when,
 			Core: jsontext.Value(`{"verdict":"deny"}`), Annex: jsontext.Value(`{}`)}},
 	}
@@ -86,6 +88,18 @@ func TestSpoiledPredicatesAreRefused(t *testing.T) {
 		"freeze of another environment":       {"freeze", `"environment":"production"`, `"environment":"staging"`, SubjectMismatch},
 		"freeze without a reason":             {"freeze", `"reason":"incident"`, `"reason":""`, Malformed},
 		"freeze that lifts":                   {"freeze", `"action":"freeze"`, `"action":"lift"`, Malformed},
+		"break-glass without a reason":        {"break-glass", `"justification":"checkout is down"`, `"justification":""`, Malformed},
+		"break-glass without a ticket":        {"break-glass", `"ticket":"INC-7"`, `"ticket":""`, Malformed},
+		"break-glass without an end":          {"break-glass", `"notAfter":"` + text(At(when.Add(time.Hour))) + `",`, ``, Malformed},
+		"break-glass for ever":                {"break-glass", `"notAfter":"` + text(At(when.Add(time.Hour))), `"notAfter":"2036-01-01T00:00:00Z`, Malformed},
+		"break-glass without uses":            {"break-glass", `"uses":1`, `"uses":0`, Malformed},
+		"break-glass with many uses":          {"break-glass", `"uses":1`, `"uses":101`, Malformed},
+		"break-glass of another artifact":     {"break-glass", `"artifacts":["e`, `"artifacts":["d`, SubjectMismatch},
+		"break-glass of one head more":        {"break-glass", `"heads":["a`, `"heads":["` + hexOf("1", 40) + `","a`, SubjectMismatch},
+		"break-glass that shatters":           {"break-glass", `"action":"request"`, `"action":"shatter"`, Unsupported},
+		"break-glass that grants and asks":    {"break-glass", `"action":"request"`, `"action":"grant"`, Malformed},
+		"decision that breaks glass unnamed":  {"decision", `"verdict":"deny","to"`, `"verdict":"allow (break-glass)","to"`, Malformed},
+		"deny that uses a case":               {"decision", `"nonce":"n"`, `"nonce":"n","breakGlass":"` + hexOf("e", 64) + `"`, Malformed},
 		"freeze that thaws":                   {"freeze", `"action":"freeze"`, `"action":"thaw"`, Unsupported},
 		"authorship by nobody":                {"authorship", `"declaredBy":"ci"`, `"declaredBy":""`, Malformed},
 		"authorship of an unknown kind":       {"authorship", `"origin":"ai"`, `"origin":"robot"`, Unsupported},
@@ -261,4 +275,12 @@ func TestKeyFilesThatOthersCanReadAreRefused(t *testing.T) {
 	if _, err := ReadKeyFile(path, nil); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("key that a group can read: %v", err)
 	}
+}
+
+func text(t Time) string {
+	b, err := t.MarshalText()
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }

@@ -36,6 +36,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Revocation{})
 	case TypeFreeze:
 		return parseOwn(raw, &Freeze{})
+	case TypeBreakGlass:
+		return parseOwn(raw, &BreakGlass{})
 	case TypePolicy:
 		return parseOwn(raw, &Policy{})
 	case TypeDecision:
@@ -79,7 +81,7 @@ var ShortTypes = map[string]string{
 	"change": TypeChange, "authorship": TypeAuthorship, "risk": TypeRisk,
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
 	"deployment": TypeDeployment, "operation": TypeOperation, "agent-permissions": TypeAgentPermissions,
-	"incident": TypeIncident, "revocation": TypeRevocation, "freeze": TypeFreeze, "policy": TypePolicy,
+	"incident": TypeIncident, "revocation": TypeRevocation, "freeze": TypeFreeze, "break-glass": TypeBreakGlass, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
 	"slsa-provenance": TypeSLSAProvenance, "link": TypeLink, "vsa": TypeVSA,
 }

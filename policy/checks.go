@@ -74,6 +74,20 @@ const (
 	checkMaker         check = "maker"             // who made a plan says so
 	checkOwnLevel      check = "own-level"         // the level of authors who are not authenticated is nobody's
 	checkOwnHand       check = "own-hand"          // what a service says of notes authenticates no author
+	checkGlassScope    check = "glass-scope"       // break-glass: for this repository and environment
+	checkGlassSubject  check = "glass-subject"     // and this artifact, plan or head
+	checkGlassTime     check = "glass-time"        // from its beginning to its end
+	checkGlassLimit    check = "glass-limit"       // within what the policy allows
+	checkGlassUses     check = "glass-uses"        // as often as was granted
+	checkGlassPerson   check = "glass-person"      // granted by a person
+	checkGlassSelf     check = "glass-self"        // another than who asked
+	checkGlassAuthor   check = "glass-author"      // and than who wrote it
+	checkGlassLevel    check = "glass-level"       // of the level and team that the policy asks
+	checkGlassHolds    check = "glass-holds"       // only rules bend
+	checkGlassKeeps    check = "glass-keeps"       // and not those that the policy keeps
+	checkGlassReviewed check = "glass-reviewed"    // no review of the team is late
+	checkGlassReviewer check = "glass-reviewer"    // and others gave it
+	checkGlassTeam     check = "glass-team"        // other teams are not hindered
 )
 
 // Checks lists every name.
@@ -146,6 +160,20 @@ var checks = [...]check{
 	checkOwnLevel,
 	checkOwnHand,
 	checkRecomputers,
+	checkGlassScope,
+	checkGlassSubject,
+	checkGlassTime,
+	checkGlassLimit,
+	checkGlassUses,
+	checkGlassPerson,
+	checkGlassSelf,
+	checkGlassAuthor,
+	checkGlassLevel,
+	checkGlassHolds,
+	checkGlassKeeps,
+	checkGlassReviewed,
+	checkGlassReviewer,
+	checkGlassTeam,
 }
 
 // on reports whether a check is in force.

@@ -97,6 +97,7 @@ type judge struct {
 	evidence
 	revocations revocations
 	freezes     freezes
+	glass       glass
 	citations   []citation
 
 	to      gitfacts.ID
@@ -250,6 +251,29 @@ func (j *judge) conclude() {
 	if !j.denied && len(c.Changes) == 0 {
 		j.deny(NoChange, "there is nothing to judge")
 	}
+	failed := !j.denied && len(j.bentStudies()) > 0
+	if failed {
+		j.bend()
+	}
+	switch {
+	case c.Verdict == AllowBreakGlass:
+	case failed:
+		j.denyForRules()
+		j.await()
+	case j.denied:
+		j.await()
+	default:
+		c.Verdict = Allow
+		c.ExpiresAt = attest.At(j.in.Now.Add(j.in.Set.ValidFor))
+	}
+	j.glassPosture()
+	j.listInputs()
+	j.sortIgnored()
+}
+
+// denyForRules gives the first failure as the reason.
+func (j *judge) denyForRules() {
+	c := &j.d.Core
 	for i := range c.Changes {
 		for _, f := range c.Changes[i].Rules {
 			if !f.Held && !f.Audit {
@@ -257,14 +281,6 @@ func (j *judge) conclude() {
 			}
 		}
 	}
-	if !j.denied {
-		c.Verdict = Allow
-		c.ExpiresAt = attest.At(j.in.Now.Add(j.in.Set.ValidFor))
-	} else {
-		j.await()
-	}
-	j.listInputs()
-	j.sortIgnored()
 }
 
 // nameOf is how people call a change.

@@ -139,7 +139,7 @@ func may(p *roster.Principal, typ string) bool {
 	switch typ {
 	case attest.TypeApproval:
 		return true
-	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy, attest.TypeFreeze:
+	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass:
 		return p.Kind != roster.Service || p.MaySign(typ)
 	}
 	if typ == attest.TypeAgentPermissions {
@@ -157,8 +157,11 @@ func (j *judge) file(it item) {
 		j.revocations.add(it, p)
 	case *attest.Freeze:
 		j.freezes.add(it, p)
+	case *attest.BreakGlass:
+		j.glass.add(it, p)
 	case *attest.Decision:
 		j.decisions = append(j.decisions, it)
+		j.glass.use(it, p)
 	case *attest.Release:
 		j.releases = append(j.releases, it)
 	case *attest.SLSAProvenance:

@@ -9,10 +9,16 @@ type Verdict string
 
 // The verdicts.
 const (
-	Allow Verdict = "allow"
-	Deny  Verdict = "deny"
-	Error Verdict = "error" // could not tell; a gate treats it as deny
+	Allow Verdict = attest.VerdictAllow
+	// AllowBreakGlass lets a release go that the rules would have stopped: somebody asked for
+	// it, somebody else granted it, and a review is owed. No range begins there.
+	AllowBreakGlass Verdict = attest.VerdictBreakGlass
+	Deny            Verdict = "deny"
+	Error           Verdict = "error" // could not tell; a gate treats it as deny
 )
+
+// Opens reports whether a gate lets it through.
+func (v Verdict) Opens() bool { return v == Allow || v == AllowBreakGlass }
 
 // A Decision is a verdict with its reasons. Two verifiers with the same inputs
 // agree on Core to the byte, in whatever order the inputs came; Annex explains
@@ -51,10 +57,29 @@ type Core struct {
 	ExpiresAt attest.Time `json:"expiresAt"`
 	Nonce     string      `json:"nonce,omitempty"`
 
+	// BreakGlass is the case that an AllowBreakGlass rests on.
+	BreakGlass *GlassUse `json:"breakGlass,omitempty"`
+
 	Changes  []ChangeResult `json:"changes"`  // in first-parent order, oldest first; or the plan alone
 	Rules    []RuleResult   `json:"rules"`    // in the policy's order
 	Awaiting []Awaiting     `json:"awaiting"` // what approvals would turn a deny into allow; empty when none would
 	Inputs   []Cited        `json:"inputs"`   // the evidence that counted, in log order
+}
+
+// GlassUse is one use of a break-glass case.
+type GlassUse struct {
+	Case          string      `json:"case"`  // payload digest of the request, hex
+	Index         uint64      `json:"index"` // of the request
+	Granted       []uint64    `json:"granted"`
+	RequestedBy   string      `json:"requestedBy"`
+	GrantedBy     []string    `json:"grantedBy"`
+	Ticket        string      `json:"ticket"`
+	Justification string      `json:"justification"`
+	Use           int         `json:"use"` // the first is 1
+	Uses          int         `json:"uses"`
+	NotAfter      attest.Time `json:"notAfter"`
+	ReviewBy      attest.Time `json:"reviewBy"` // others than who asked and granted owe a review by then
+	Bent          []string    `json:"bent"`     // rules that failed
 }
 
 // PolicyRef names the policy set that was applied.
@@ -223,5 +248,18 @@ type Posture struct {
 	ByLevel    map[string]int `json:"byLevel"`
 	AuditRules []string       `json:"auditRules"` // rules that do not enforce
 	Unsafe     []string       `json:"unsafe"`     // flags named unsafe that are in force
-	DryRun     bool           `json:"dryRun"`     // the asking gate is not on the roster, so nothing was logged
+	// GlassOpen is how many break-glass cases can still be used, and ReviewsOwed lists those
+	// that were used and not reviewed since.
+	GlassOpen   int          `json:"glassOpen,omitzero"`
+	ReviewsOwed []ReviewOwed `json:"reviewsOwed,omitempty"`
+	DryRun      bool         `json:"dryRun"` // the asking gate is not on the roster, so nothing was logged
+}
+
+// ReviewOwed is a use of a break-glass case that was not reviewed yet.
+type ReviewOwed struct {
+	Case    string      `json:"case"`
+	Use     uint64      `json:"use"` // index of the verdict
+	Teams   []string    `json:"teams"`
+	By      attest.Time `json:"by"`
+	Overdue bool        `json:"overdue"`
 }

@@ -54,7 +54,7 @@ func Recorded(p *attest.Decision) (*Decision, error) {
 			return nil, fmt.Errorf("read recorded decision: %w", err)
 		}
 	}
-	if c := &d.Core; string(c.Verdict) != p.Verdict || c.Repository != p.Repository || c.Environment != p.Environment || c.To != p.To || c.Plan != p.Plan || c.Nonce != p.Nonce ||
+	if c := &d.Core; string(c.Verdict) != p.Verdict || c.Repository != p.Repository || c.Environment != p.Environment || c.To != p.To || c.Plan != p.Plan || c.Nonce != p.Nonce || c.glassCase() != p.BreakGlass ||
 		!c.DecidedAt.Equal(p.DecidedAt.Time) || !c.ExpiresAt.Equal(p.ExpiresAt.Time) {
 		return nil, errors.New("read recorded decision: its core contradicts its predicate")
 	}
@@ -140,7 +140,7 @@ func (d *Decision) Statement() (*attest.Statement, error) {
 	st := &attest.Statement{
 		Subjects: d.subjects(),
 		Predicate: &attest.Decision{
-			Repository: c.Repository, Environment: c.Environment, Verdict: string(c.Verdict), To: c.To, Plan: c.Plan, Nonce: c.Nonce,
+			Repository: c.Repository, Environment: c.Environment, Verdict: string(c.Verdict), To: c.To, Plan: c.Plan, Nonce: c.Nonce, BreakGlass: c.glassCase(),
 			DecidedAt: c.DecidedAt, ExpiresAt: c.ExpiresAt, Core: jsontext.Value(core), Annex: jsontext.Value(annex),
 		},
 	}
@@ -148,6 +148,14 @@ func (d *Decision) Statement() (*attest.Statement, error) {
 		return nil, fmt.Errorf("decision of %s for %s: %w", c.Repository, c.Environment, err)
 	}
 	return st, nil
+}
+
+// glassCase is the break-glass case that the decision uses, or empty.
+func (c *Core) glassCase() string {
+	if c.BreakGlass == nil {
+		return ""
+	}
+	return c.BreakGlass.Case
 }
 
 func (d *Decision) subjects() []attest.Subject {
@@ -166,11 +174,13 @@ const (
 	levelTwoParty = "SLSA_SOURCE_TWO_PARTY_REVIEWED"
 	levelAllowed  = "ORG_SOURCE_COUNTERSIGN_ALLOWED"
 	levelPlan     = "ORG_COUNTERSIGN_PLAN_ALLOWED"
+	levelGlass    = "ORG_COUNTERSIGN_BREAK_GLASS"
 )
 
 // Summary is the decision as a SLSA verification summary: a repetition for
 // others' tools, which names the logged decision by digest and opens nothing by
-// itself. What audit mode would have denied is FAILED (TRUST T15).
+// itself. What audit mode would have denied is FAILED (TRUST T15), and so is what went
+// because somebody broke the glass: rules failed. Its one level says so.
 func (d *Decision) Summary(verifier string, logged attest.Digest) (*attest.Statement, error) {
 	c := &d.Core
 	v := &attest.VSA{
@@ -184,6 +194,8 @@ func (d *Decision) Summary(verifier string, logged attest.Digest) (*attest.State
 		v.ResourceURI = "plan+https://" + c.Repository + "@sha256:" + c.Plan
 	}
 	switch {
+	case c.Verdict == AllowBreakGlass:
+		v.VerifiedLevels = []string{levelGlass}
 	case !d.Passed():
 	case c.Plan != "":
 		v.VerificationResult, v.VerifiedLevels = "PASSED", []string{levelPlan}

@@ -98,6 +98,7 @@ func (d *differ) settings(a, b *Set) {
 	if !reflect.DeepEqual(a.signs, b.signs) {
 		d.note("signs of AI", "as before", "others", Waits)
 	}
+	d.breakGlass(a.BreakGlass, b.BreakGlass)
 	rest(d, "policy", a.unlisted(), b.unlisted())
 	list := func(s *Set) map[string]string {
 		out := make(map[string]string)
@@ -121,7 +122,7 @@ func (d *differ) settings(a, b *Set) {
 // unlisted is what Diff compares nowhere else: of what a set is by now, nothing.
 func (s Set) unlisted() Set {
 	s.Name, s.Version, s.Levels, s.Tiers, s.Environments, s.ValidFor, s.Baselines, s.Changes = "", 0, nil, nil, nil, 0, nil, Changes{}
-	s.Rules, s.Roster, s.Domains, s.signs = nil, nil, nil, nil
+	s.Rules, s.Roster, s.Domains, s.signs, s.BreakGlass = nil, nil, nil, nil, nil
 	s.files, s.digest, s.payload = attest.PolicyFiles{}, attest.Digest{}, attest.Digest{}
 	return s
 }

@@ -26,6 +26,10 @@ const (
 	StaleView          Kind = "STALE_VIEW"                   // the log view is too old, or the clock is behind it
 	UnknownEnvironment Kind = "UNKNOWN_ENVIRONMENT"
 	Frozen             Kind = "FROZEN"          // an officer stopped such releases
+	Expired            Kind = "EXPIRED"         // before its beginning, or at or after its end
+	BeyondLimit        Kind = "BEYOND_LIMIT"    // longer, or more often, than the policy allows
+	UsedUp             Kind = "USED_UP"         // as often as was granted
+	ReviewDue          Kind = "REVIEW_DUE"      // the same team owes a review that is late
 	PolicyRollback     Kind = "POLICY_ROLLBACK" // a policy set whose version does not follow the one before
 	EnrolledLater      Kind = "ENROLLED_LATER"  // by somebody who was nobody yet when the change was made
 	Superseded         Kind = "SUPERSEDED"      // the same person's later word counts

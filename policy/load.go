@@ -88,7 +88,9 @@ func (s *Set) parse() error {
 	}
 	var rules strictyaml.Node
 	hasRules := false
-	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "changes", "signs", "rules"}
+	var glass strictyaml.Node
+	hasGlass := false
+	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "changes", "signs", "rules", "breakGlass"}
 	err = root.Fields(known, func(key string, v strictyaml.Node) (err error) {
 		switch key {
 		case "name":
@@ -111,6 +113,8 @@ func (s *Set) parse() error {
 			err = s.parseSigns(v)
 		case "rules":
 			rules, hasRules = v, true // after levels and tiers
+		case "breakGlass":
+			glass, hasGlass = v, true // after people and rules
 		}
 		return err
 	})
@@ -143,7 +147,10 @@ func (s *Set) parse() error {
 	if s.Domains, err = parseDomains(s.files.Domains, s.Tiers); err != nil {
 		return err
 	}
-	return s.parseRules(rules)
+	if err := s.parseRules(rules); err != nil || !hasGlass {
+		return err
+	}
+	return s.parseBreakGlass(glass)
 }
 
 func (s *Set) parseChanges(v strictyaml.Node) error {
@@ -244,7 +251,7 @@ func (s *Set) parsePeople(root strictyaml.Node) error {
 	s.Roster, err = roster.Parse(peopleFile, []byte(s.files.People), roster.Terms{
 		Levels: s.Levels, Types: attest.ShortTypes,
 		Witnessed:  []string{attest.TypeApproval},
-		Reserved:   []string{attest.TypePolicy, attest.TypeFreeze, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
+		Reserved:   []string{attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
 		IdentityID: func(issuer, subject string) [32]byte { return attest.IdentityID(issuer, subject) },
 		Claims:     attest.ClaimNames(),
 	})

@@ -59,7 +59,7 @@ func TestOrderAndDuplicatesDoNotMatter(t *testing.T) {
 func TestRemovingAnApprovalNeverAllows(t *testing.T) {
 	for _, a := range attacks(t) {
 		in := tell(t, a.story, scenario.Attack).Input
-		if policy.Decide(in).Core.Verdict == policy.Allow {
+		if policy.Decide(in).Core.Verdict.Opens() {
 			continue
 		}
 		for i, e := range in.Gathered.Evidence {
@@ -70,7 +70,7 @@ func TestRemovingAnApprovalNeverAllows(t *testing.T) {
 			g.Evidence = slices.Delete(slices.Clone(g.Evidence), i, i+1)
 			other := in
 			other.Gathered = &g
-			if policy.Decide(other).Core.Verdict == policy.Allow {
+			if policy.Decide(other).Core.Verdict.Opens() {
 				t.Errorf("%s: without the approval at %d it is allowed", a.name, e.Index())
 			}
 		}
@@ -80,7 +80,7 @@ func TestRemovingAnApprovalNeverAllows(t *testing.T) {
 // revocations adds to a story, before it asks, one revocation of each statement,
 // key and person in it, all by an owner of the policy.
 func revocations(text string) string {
-	verbs := []string{"change", "authorship", "approve", "reject", "withdraw", "admit", "release", "slsa", "allow", "risk", "operation"}
+	verbs := []string{"change", "authorship", "approve", "reject", "withdraw", "admit", "release", "slsa", "allow", "risk", "operation", "request", "grant", "review", "used"}
 	var out, extra, last []string
 	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		mark, rest := "", line
@@ -121,7 +121,7 @@ func TestAddingARevocationNeverAllows(t *testing.T) {
 	added := 0
 	for _, a := range attacks(t) {
 		in := tell(t, a.story, scenario.Attack).Input
-		if policy.Decide(in).Core.Verdict == policy.Allow {
+		if policy.Decide(in).Core.Verdict.Opens() {
 			continue
 		}
 		more := tell(t, scenario.Story{Text: revocations(a.story.Text), Rules: a.story.Rules}, scenario.Attack).Input
@@ -138,7 +138,7 @@ func TestAddingARevocationNeverAllows(t *testing.T) {
 			other := in
 			other.Gathered = &g
 			added++
-			if policy.Decide(other).Core.Verdict == policy.Allow {
+			if policy.Decide(other).Core.Verdict.Opens() {
 				t.Errorf("%s: a revocation turned it: %+v", a.name, set[0].Evidence.Statement().Predicate)
 			}
 		}

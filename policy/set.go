@@ -22,9 +22,10 @@ type Set struct {
 	Changes      Changes // what the set that follows this one has to do
 	// ChangeID finds the id of a change in the first line of a commit message;
 	// its first group is the id.
-	Rules   []Rule
-	Roster  *roster.Roster
-	Domains *Domains
+	Rules      []Rule
+	BreakGlass *BreakGlass // nil: the rules bend for nobody
+	Roster     *roster.Roster
+	Domains    *Domains
 
 	files   attest.PolicyFiles
 	digest  attest.Digest

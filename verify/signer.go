@@ -95,8 +95,8 @@ func ofService(predicateType string) bool {
 // MayMake reports whether a principal may make statements of a predicate type.
 // Services may make what their entry lists; people and agents speak for
 // themselves, only people who own the policy publish it, only they and officers freeze,
-// and only they and those who run an agent permit the agent something. An agent's approval
-// is let in to be seen, and never counts. Verdicts are the trusted service's alone.
+// and only they and those who run an agent permit the agent something. What an agent
+// approves, or says of broken glass, is let in to be seen, and never counts. Verdicts are the trusted service's alone.
 func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 	switch {
 	case ofService(predicateType):
@@ -112,7 +112,7 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 		return p.MaySign(predicateType) // approvals: as a forge, see Witness
 	}
 	switch predicateType {
-	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation:
+	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypeBreakGlass:
 		return true
 	case attest.TypeIncident: // an agent neither reports incidents nor plays them down
 		return p.Kind == roster.Person
@@ -135,6 +135,8 @@ func speaker(p attest.Predicate) string {
 		return p.By
 	case *attest.AgentPermissions:
 		return p.GrantedBy
+	case *attest.BreakGlass:
+		return p.By
 	}
 	return ""
 }

@@ -98,6 +98,8 @@ func claimedTimes(p attest.Predicate) []attest.Time {
 		return p.Times()
 	case *attest.Freeze:
 		return []attest.Time{p.FrozenAt}
+	case *attest.BreakGlass:
+		return []attest.Time{p.SaidAt}
 	case *attest.Policy:
 		return []attest.Time{p.PublishedAt}
 	case *attest.Decision:

@@ -25,6 +25,7 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	} else {
 		a.renderPlan(c)
 	}
+	a.renderGlass(c)
 	a.renderFailures(c)
 	a.renderAwaiting(c)
 	a.renderIgnored(d, verbose)
@@ -36,6 +37,8 @@ func (a *app) verdict(v policy.Verdict) string {
 	switch v {
 	case policy.Allow:
 		return a.green("ALLOW")
+	case policy.AllowBreakGlass:
+		return a.red("ALLOW (BREAK-GLASS)")
 	case policy.Deny:
 		return a.red("DENY ")
 	}
@@ -267,6 +270,12 @@ func (a *app) renderPosture(d *policy.Decision) {
 	text := fmt.Sprintf("%d of %d paths fell to the lowest tier; %d people (%s)", p.LowestTier, p.Paths, p.People, strings.Join(levels, ", "))
 	if len(p.AuditRules) > 0 {
 		text += "; audit only: " + strings.Join(p.AuditRules, ", ")
+	}
+	if p.GlassOpen > 0 {
+		text += "; " + plural(p.GlassOpen, "break-glass case") + " open"
+	}
+	for _, r := range p.ReviewsOwed {
+		text += fmt.Sprintf("; review of break-glass case %.12s %s %s", r.Case, map[bool]string{true: "was owed by", false: "is owed by"}[r.Overdue], r.By.Format(time.RFC3339))
 	}
 	if len(p.Unsafe) > 0 {
 		text += "; UNSAFE: " + strings.Join(p.Unsafe, ", ")

@@ -204,7 +204,8 @@ func cmdSaved(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // cmdOffice makes keys, the policy set and its genesis, a repository and an empty
-// log, with the commands that users have. "office blueprint" takes the built-in rules.
+// log, with the commands that users have. "office blueprint" takes the built-in rules;
+// "office bends" lets the glass be broken.
 func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 	do := func(command string) {
 		words := strings.Fields(command)
@@ -229,6 +230,9 @@ func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 		gated := strings.Replace(b.Policy, "approvals: beforeMerge}", "approvals: beforeMerge, gates: [gate]}", 1)
 		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(gated), 0o644))
 		ts.Check(os.WriteFile(ts.MkAbs("policy/domains.yaml"), []byte(b.Domains), 0o644))
+	}
+	if len(args) > 0 && args[0] == "bends" {
+		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(ts.ReadFile("policy/policy.yaml")+officeBends), 0o644))
 	}
 	do(init)
 	do("countersign policy sign policy --key keys/alice.pem --out genesis-1.json")
@@ -279,6 +283,9 @@ rules:
     require:
       approvals: [{count: 1, level: senior}]
     remedy: Ask alice or bob.
+`
+
+const officeBends = `breakGlass: {environments: [production], maxDuration: 2h, maxUses: 1, reviewWithin: 24h, level: senior}
 `
 
 const officeDomains = `domains:

@@ -264,8 +264,8 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 	if f.repo != "" {
 		recomputed = a.recompute(ctx, f.repo, &d.Core)
 	}
-	contradicted := j.here != nil && j.said != nil && j.said.Core.Verdict == policy.Allow && j.here.Core.Verdict != policy.Allow
-	if d.Core.Plan != "" && d.Core.Verdict == policy.Allow {
+	contradicted := j.here != nil && j.said != nil && j.said.Core.Verdict.Opens() && !j.here.Core.Verdict.Opens()
+	if d.Core.Plan != "" && d.Core.Verdict.Opens() {
 		recomputed = a.recomputePlan(ctx, arg, &d.Core, f.deriving)
 	}
 	if a.json() {
@@ -289,6 +289,8 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 	case recomputed != nil:
 		return recomputed
 	case d.Core.Verdict == policy.Allow && d.Passed():
+		return nil
+	case d.Core.Verdict == policy.AllowBreakGlass && !j.dry: // a dry run is no use that anybody counts
 		return nil
 	case d.Core.Verdict == policy.Error:
 		return silent(exitBroken)

@@ -157,11 +157,11 @@ func (a *app) sayRepeated(index uint64, recorded, again *policy.Decision, trust 
 		}
 	}
 	switch {
-	case len(differs) > 0 && recorded.Core.Verdict == policy.Allow && again.Core.Verdict != policy.Allow:
+	case len(differs) > 0 && recorded.Core.Verdict.Opens() && !again.Core.Verdict.Opens():
 		return lied("decision #%d says allow, and the evidence of then does not give it", index)
 	case len(differs) > 0:
 		return broken("decision #%d cannot be repeated: it differs in %s", index, strings.Join(differs, ", "))
-	case again.Core.Verdict == policy.Allow:
+	case again.Core.Verdict.Opens():
 		return nil
 	}
 	return silent(exitNo)

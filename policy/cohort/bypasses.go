@@ -6,14 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/incident"
 )
 
 // BypassKind says how a deployment went past the gate.
 type BypassKind string
 
-// The kinds. BreakGlass is reserved: no statement of this version breaks the glass, so
-// nothing is found under it yet.
+// The kinds.
 const (
 	NoDecision       BypassKind = "no-decision"       // nobody ever asked about this artifact for this environment
 	Denied           BypassKind = "denied"            // what was asked last was not allowed
@@ -22,8 +22,8 @@ const (
 	OtherDigest      BypassKind = "other-digest"      // the allow that it names is of another artifact
 	OtherEnvironment BypassKind = "other-environment" // the allow that it names is for another environment
 	UnknownDecision  BypassKind = "unknown-decision"  // the log has no decision that it names
-	BreakGlass       BypassKind = "break-glass"
-	AuditDenial      BypassKind = "audit-denial" // allowed, though a rule in audit mode did not hold
+	BreakGlass       BypassKind = "break-glass"       // rules failed, and people let it go
+	AuditDenial      BypassKind = "audit-denial"      // allowed, though a rule in audit mode did not hold
 )
 
 // BypassKinds lists them.
@@ -148,7 +148,7 @@ func (j *joined) judgeUnnamed(d *Deployed, artifact string, found func(BypassKin
 
 func judgeDecision(d *Deployed, dec *Decision, found func(BypassKind, *Decision, string, ...any) *Bypass) *Bypass {
 	switch {
-	case dec.Verdict != "allow":
+	case !policy.Verdict(dec.Verdict).Opens():
 		return found(Denied, dec, "decision #%d is %s", dec.Index, dec.Verdict)
 	case dec.Index > d.Index:
 		return found(NotYet, dec, "decision #%d was logged after the deployment", dec.Index)
@@ -156,6 +156,10 @@ func judgeDecision(d *Deployed, dec *Decision, found func(BypassKind, *Decision,
 		return found(NotYet, dec, "decision #%d is of %s", dec.Index, stamp(dec.DecidedAt))
 	case d.DeployedAt.After(dec.ExpiresAt):
 		return found(Expired, dec, "decision #%d held until %s", dec.Index, stamp(dec.ExpiresAt))
+	case dec.Glass != nil:
+		b := found(BreakGlass, dec, "decision #%d let it go in case %.12s: asked by %s, granted by %s, %s", dec.Index, dec.Glass.Case, dec.Glass.RequestedBy, strings.Join(dec.Glass.GrantedBy, ", "), dec.Glass.Ticket)
+		b.Rules = dec.Glass.Bent
+		return b
 	case len(dec.AuditFailed) > 0:
 		b := found(AuditDenial, dec, "decision #%d allowed what %s would deny; the rules are in audit mode", dec.Index, strings.Join(dec.AuditFailed, ", "))
 		b.Rules = dec.AuditFailed

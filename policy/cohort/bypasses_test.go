@@ -72,6 +72,16 @@ func TestEachWayPastTheGateIsRegistered(t *testing.T) {
 			l.deploy("gate", "d", "1", nil)
 		}},
 		"an invented decision": {UnknownDecision, func(l *Log) { l.decide("1", "allow", nil); l.deploy("gate", "d", "2", nil) }},
+		"broken glass": {BreakGlass, func(l *Log) {
+			l.decide("1", "allow (break-glass)", func(d *Decision) {
+				d.Glass = &policy.GlassUse{Case: hexOf("c"), RequestedBy: "bob", Bent: []string{"reviewed"}}
+			})
+			l.deploy("gate", "d", "1", nil)
+		}},
+		"broken glass, too late": {Expired, func(l *Log) {
+			l.decide("1", "allow (break-glass)", func(d *Decision) { d.Glass = &policy.GlassUse{Case: hexOf("c")} })
+			l.deploy("gate", "d", "1", at(time.Hour))
+		}},
 		"a rule that watches": {AuditDenial, func(l *Log) {
 			l.decide("1", "allow", func(d *Decision) { d.AuditFailed = []string{"senior-for-ai"} })
 			l.deploy("gate", "d", "1", nil)

@@ -186,7 +186,7 @@ func (c *Collector) writers(facts *gitfacts.Facts) []string {
 
 func decided(e Entry, c *policy.Core) Decision {
 	d := Decision{Entry: e, Verdict: string(c.Verdict), Repository: c.Repository, Environment: c.Environment, Artifact: c.Artifact, Release: c.Release,
-		DecidedAt: c.DecidedAt.Time, ExpiresAt: c.ExpiresAt.Time}
+		DecidedAt: c.DecidedAt.Time, ExpiresAt: c.ExpiresAt.Time, Glass: c.BreakGlass}
 	for i := range c.Changes {
 		r := &c.Changes[i]
 		d.Changes = append(d.Changes, Change{r.Change, cmp.Or(r.Head, r.Commit), r.Commit, r.Tier, r.Origin, r.Domains, r.Agents, r.Authors, r.Approved})

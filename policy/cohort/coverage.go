@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/policy"
 )
 
 // coverage says for every environment and repository who attests what runs there.
@@ -31,7 +32,7 @@ func (j *joined) coverage(q *Query, bypasses []Bypass) []Coverage {
 	}
 	for i := range j.log.Decisions { // what was allowed should show up
 		d := &j.log.Decisions[i]
-		if d.Verdict == "allow" && q.within(d.Time) && (q.Environment == "" || q.Environment == d.Environment) && (q.Repository == "" || q.Repository == d.Repository) {
+		if policy.Verdict(d.Verdict).Opens() && q.within(d.Time) && (q.Environment == "" || q.Environment == d.Environment) && (q.Repository == "" || q.Repository == d.Repository) {
 			get(d.Environment, d.Repository)
 		}
 	}

@@ -81,7 +81,8 @@ type Decision struct {
 	Repository, Environment string
 	Artifact, Release       string // the artifact's sha256 is empty where a commit was judged
 	DecidedAt, ExpiresAt    time.Time
-	AuditFailed             []string // rules in audit mode that did not hold, sorted
+	Glass                   *policy.GlassUse // the break-glass case that it used
+	AuditFailed             []string         // rules in audit mode that did not hold, sorted
 	Changes                 []Change
 }
 

@@ -68,6 +68,12 @@ func (t *teller) do(s *step) error {
 		return t.allow(s, now)
 	case "freeze", "lift":
 		return t.freeze(s, now)
+	case "request":
+		return t.request(s, now)
+	case "grant", "review":
+		return t.answer(s, now)
+	case "used":
+		return t.used(s, now)
 	case "set":
 		return t.makeSet(s)
 	case "publish":

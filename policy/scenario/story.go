@@ -23,7 +23,7 @@
 // (keyless=me), have it said by a forge that saw their account (approve bob h1 seen=2), send the hash alone (hash=NAME, and later: attach NAME), or have it
 // imported from another log (foreign=known); see carry.go. Carol may approve with an
 // SSH key or a passkey (via=touch); see credential.go. Owners may publish further policy
-// sets; see sets.go. A line that starts with "-" is only told in the
+// sets; see sets.go. Glass may be broken; see glass.go. A line that starts with "-" is only told in the
 // attack, one that starts with "+" only in its twin. Each statement is logged a
 // minute after the one before.
 package scenario
