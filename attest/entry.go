@@ -167,19 +167,22 @@ func Normal(b *Bundle, key *PublicKey) *Bundle {
 }
 
 // Everything is the scope of negative evidence that may take credit from anything,
-// and PolicyChanges that of policy sets after the first, which are chained as well:
-// nobody can show a log and leave one of them out.
+// PolicyChanges that of policy sets after the first, and Incidents that of what is said
+// about incidents: nobody can show a log and leave one of them out. Nothing is found
+// under these words as search keys; asking for one says that its links are wanted.
 const (
 	Everything    = "everything"
 	PolicyChanges = "policy"
+	Incidents     = "incidents"
 )
 
 // NegativeScope says from what a predicate can take credit: a revocation or a freeze from
 // Everything, and so what is said of broken glass and each verdict that uses it (the next
 // one may be refused for it), a rejected or withdrawn approval from one change (its ChangeKey) or one
 // plan (its SubjectKey), a policy set after the first from everything that the set before
-// would have allowed (PolicyChanges). It is empty for all others: they are no negative
-// evidence.
+// would have allowed (PolicyChanges), an incident from whatever a rule holds against it
+// (Incidents; its review is with it). It is empty for all others: they are no
+// negative evidence.
 func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
 	case *Revocation, *Freeze, *BreakGlass:
@@ -188,6 +191,8 @@ func NegativeScope(p Predicate) string {
 		if p.BreakGlass != "" {
 			return Everything
 		}
+	case *Incident, *DeepDive:
+		return Incidents
 	case *Policy:
 		if p.Supersedes != "" {
 			return PolicyChanges
@@ -300,14 +305,16 @@ func ChangeKey(repository, id string) string { return "change:" + repository + "
 func AgentKey(agent string) string { return "agent:" + agent }
 
 // NegativeKey finds what a key has taken back (the scope Everything), which policy sets
-// it has published (PolicyChanges), or what it has rejected and withdrawn (any other
-// scope).
+// it has published (PolicyChanges), what it has said about incidents (Incidents), or what
+// it has rejected and withdrawn (any other scope).
 func NegativeKey(id KeyID, scope string) string {
 	switch scope {
 	case Everything:
 		return "revoked-by:" + id.String()
 	case PolicyChanges:
 		return "policy-by:" + id.String()
+	case Incidents:
+		return "incidents-by:" + id.String()
 	}
 	return "rejected-by:" + id.String()
 }

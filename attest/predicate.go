@@ -19,6 +19,7 @@ const (
 	TypeOperation        = typePrefix + "operation/v1"
 	TypeAgentPermissions = typePrefix + "agent-permissions/v1"
 	TypeIncident         = typePrefix + "incident/v1"
+	TypeDeepDive         = typePrefix + "deep-dive/v1"
 	TypeRevocation       = typePrefix + "revocation/v1"
 	TypeFreeze           = typePrefix + "freeze/v1"
 	TypeBreakGlass       = typePrefix + "break-glass/v1"

@@ -32,6 +32,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &AgentPermissions{})
 	case TypeIncident:
 		return parseOwn(raw, &Incident{})
+	case TypeDeepDive:
+		return parseOwn(raw, &DeepDive{})
 	case TypeRevocation:
 		return parseOwn(raw, &Revocation{})
 	case TypeFreeze:
@@ -81,7 +83,7 @@ var ShortTypes = map[string]string{
 	"change": TypeChange, "authorship": TypeAuthorship, "risk": TypeRisk,
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
 	"deployment": TypeDeployment, "operation": TypeOperation, "agent-permissions": TypeAgentPermissions,
-	"incident": TypeIncident, "revocation": TypeRevocation, "freeze": TypeFreeze, "break-glass": TypeBreakGlass, "policy": TypePolicy,
+	"incident": TypeIncident, "deep-dive": TypeDeepDive, "revocation": TypeRevocation, "freeze": TypeFreeze, "break-glass": TypeBreakGlass, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
 	"slsa-provenance": TypeSLSAProvenance, "link": TypeLink, "vsa": TypeVSA,
 }

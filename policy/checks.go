@@ -88,6 +88,9 @@ const (
 	checkGlassReviewed check = "glass-reviewed"    // no review of the team is late
 	checkGlassReviewer check = "glass-reviewer"    // and others gave it
 	checkGlassTeam     check = "glass-team"        // other teams are not hindered
+	checkIncidents     check = "incidents"         // every incident of the log is seen by the rules that ask
+	checkReaches       check = "reaches"           // an incident or a change of no known domain is of any
+	checkDives         check = "dives"             // reviews of incidents that are owed
 )
 
 // Checks lists every name.
@@ -174,6 +177,9 @@ var checks = [...]check{
 	checkGlassReviewed,
 	checkGlassReviewer,
 	checkGlassTeam,
+	checkIncidents,
+	checkReaches,
+	checkDives,
 }
 
 // on reports whether a check is in force.

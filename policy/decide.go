@@ -11,6 +11,7 @@ import (
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/policy/incident"
 	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/verify"
 )
@@ -99,6 +100,8 @@ type judge struct {
 	freezes     freezes
 	glass       glass
 	citations   []citation
+	outcomes    *happened // nil until a rule asks
+	within      map[lookBack][]*incident.Incident
 
 	to      gitfacts.ID
 	rosters []*roster.Roster // that were in force up to now, the present one first
@@ -221,8 +224,7 @@ func (j *judge) checkWitnesses() {
 // strangers signed takes nothing away.
 func (j *judge) checkNegatives() {
 	first := uint64(math.MaxUint64)
-	for i := range j.in.Gathered.Negative {
-		n := &j.in.Gathered.Negative[i]
+	for _, n := range j.negatives() {
 		if j.on(checkNegative) && n.Unreadable() && !j.isStranger(n.Refusal) {
 			first = min(first, n.Link.Index)
 		}

@@ -142,8 +142,11 @@ func may(p *roster.Principal, typ string) bool {
 	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass:
 		return p.Kind != roster.Service || p.MaySign(typ)
 	}
-	if typ == attest.TypeAgentPermissions {
+	switch typ {
+	case attest.TypeAgentPermissions, attest.TypeDeepDive:
 		return p.Kind == roster.Person
+	case attest.TypeIncident:
+		return p.Kind == roster.Person || p.Kind == roster.Service && p.MaySign(typ)
 	}
 	return p.Kind == roster.Service && p.MaySign(typ)
 }

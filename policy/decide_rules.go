@@ -50,7 +50,11 @@ func (j *judge) judgeChanges() {
 		}
 		studies = append(studies, st)
 		j.reach(c.ID, j.below)
+		release.Domains = append(release.Domains, st.class.Domains...)
 	}
+	slices.Sort(release.Domains)
+	release.Domains = slices.Compact(release.Domains)
+	release.Critical = j.in.Set.Domains.highest(release.Domains)
 	j.d.Core.Changes = make([]ChangeResult, 0, len(studies))
 	for _, st := range studies {
 		st.result.Rules = make([]Finding, 0, len(j.in.Set.Rules)+1)
@@ -186,7 +190,7 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 		if r.About != j.about() {
 			continue
 		}
-		applies, err := r.applies(st, release, j.env.Name)
+		applies, because, err := j.applies(r, st, release)
 		switch {
 		case err != nil && j.on(checkExpression):
 			audit, from := j.watches(r)
@@ -195,7 +199,11 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 		case applies:
 			audit, _ := j.watches(r)
 			enforced = enforced || !audit
-			st.find(j.apply(r, st))
+			f := j.apply(r, st)
+			if because != "" {
+				f.Why += "; asked " + because
+			}
+			st.find(f)
 		}
 	}
 	if !enforced && j.on(checkApplies) {
@@ -206,14 +214,25 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 
 func (st *study) find(f Finding) { st.result.Rules = append(st.result.Rules, f) }
 
-func (r *Rule) applies(st *study, release *ReleaseVars, environment string) (bool, error) {
+// applies asks a rule's expression about one change, and says because of which outcomes
+// it applies.
+func (j *judge) applies(r *Rule, st *study, release *ReleaseVars) (yes bool, because string, err error) {
 	if r.When == nil {
-		return true, nil
+		return true, "", nil
 	}
+	g := &given{environment: j.env.Name}
 	if r.About == AboutPlan {
-		return r.When.EvalPlan(&st.planned, environment)
+		g.plan = &st.planned
+	} else {
+		g.change, g.release = &st.vars, release
 	}
-	return r.When.Eval(&st.vars, release, environment)
+	if r.When.asks.incidents {
+		g.outcomes = &outcomes{j: j, st: st}
+	}
+	if yes, err = r.When.eval(g); yes && g.outcomes != nil && len(g.outcomes.seen) > 0 {
+		because = "because of " + j.because(g.outcomes.seen)
+	}
+	return yes, because, err
 }
 
 // watches reports whether a rule only says what it would do: in audit mode, and before
@@ -249,6 +268,10 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 		if by := st.merge.admitters(); len(by)-1 < q.Recomputers {
 			return fail(Unbound, "%d services made the merge and admitted it (%s); the rule asks for %d besides the first", len(by), strings.Join(by, ", "), q.Recomputers)
 		}
+	}
+	if why, need := j.dive(q.DeepDives, st); why != "" {
+		f.Need = need
+		return fail(DiveOwed, "%s", why)
 	}
 	return j.applySlots(r, st, f)
 }

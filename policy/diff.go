@@ -100,6 +100,7 @@ func (d *differ) settings(a, b *Set) {
 	}
 	d.breakGlass(a.BreakGlass, b.BreakGlass)
 	rest(d, "policy", a.unlisted(), b.unlisted())
+	d.waits("budgets", a.Budgets, b.Budgets)
 	list := func(s *Set) map[string]string {
 		out := make(map[string]string)
 		for _, x := range s.Baselines {
@@ -121,7 +122,7 @@ func (d *differ) settings(a, b *Set) {
 
 // unlisted is what Diff compares nowhere else: of what a set is by now, nothing.
 func (s Set) unlisted() Set {
-	s.Name, s.Version, s.Levels, s.Tiers, s.Environments, s.ValidFor, s.Baselines, s.Changes = "", 0, nil, nil, nil, 0, nil, Changes{}
+	s.Name, s.Version, s.Levels, s.Tiers, s.Environments, s.ValidFor, s.Baselines, s.Budgets, s.Changes = "", 0, nil, nil, nil, 0, nil, nil, Changes{}
 	s.Rules, s.Roster, s.Domains, s.signs, s.BreakGlass = nil, nil, nil, nil, nil
 	s.files, s.digest, s.payload = attest.PolicyFiles{}, attest.Digest{}, attest.Digest{}
 	return s
@@ -237,7 +238,7 @@ func (d *differ) rule(where string, a, b *Rule) {
 func (r Rule) unlisted() Rule {
 	r.ID, r.About, r.Title, r.When, r.Mode, r.Remedy, r.EffectiveFrom, r.Controls, r.Forbid = "", "", "", nil, "", "", time.Time{}, nil, false
 	q := &r.Require
-	q.Slots, q.Bindings, q.Timing, q.MaxAge, q.Followed, q.Recomputers = nil, nil, "", 0, false, 0
+	q.Slots, q.Bindings, q.Timing, q.MaxAge, q.Followed, q.Recomputers, q.DeepDives = nil, nil, "", 0, false, 0, ""
 	return r
 }
 
@@ -286,6 +287,11 @@ func (d *differ) require(where string, a, b *Require) {
 		followed = Tighter
 	}
 	d.note(where+": followed", text(a.Followed), text(b.Followed), followed)
+	dives := Waits
+	if b.DeepDives != "" && (a.DeepDives == "" || b.DeepDives.Below(a.DeepDives)) {
+		dives = Tighter
+	}
+	d.note(where+": deepDives", string(a.DeepDives), string(b.DeepDives), dives)
 	ordered(d, where+": recomputers", a.Recomputers, b.Recomputers, text[int])
 }
 

@@ -58,6 +58,18 @@ func (d *Domains) Names() []string {
 	return out
 }
 
+// highest are those of some domains that have the highest tier.
+func (d *Domains) highest(names []string) []string {
+	var out []string
+	for _, o := range d.list {
+		if o.tier == len(d.tiers)-1 && slices.Contains(names, o.name) {
+			out = append(out, o.name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Has reports whether a domain has this name.
 func (d *Domains) Has(name string) bool {
 	return slices.ContainsFunc(d.list, func(o domain) bool { return o.name == name })

@@ -13,8 +13,14 @@ import (
 	"github.com/google/cel-go/ext"
 )
 
-// costLimit bounds one evaluation of an expression, in CEL's units.
-const costLimit = 1_000_000
+// costLimit bounds one evaluation of an expression, in CEL's units. An expression that
+// could cost more than loadLimit for a change of maxLoop paths is refused when it is loaded.
+const (
+	costLimit = 1_000_000
+	loadLimit = 100_000_000
+	maxLoop   = 10_000
+	maxList   = 100 // items of what is no list of paths or resources
+)
 
 // maxExpression is the longest expression, in bytes.
 const maxExpression = 4096
@@ -24,6 +30,7 @@ const maxExpression = 4096
 type Expression struct {
 	source  string
 	program cel.Program
+	asks    asks
 }
 
 // Source is the expression as it was written.
@@ -52,6 +59,10 @@ type ReleaseVars struct {
 	Repository string `cel:"repository"`
 	Changes    int    `cel:"changes"`
 	AIChanges  int    `cel:"aiChanges"`
+	// Domains are those that its changes touch together, and Critical those of them of
+	// the highest tier.
+	Domains  []string `cel:"domains"`
+	Critical []string `cel:"critical"`
 }
 
 // PlanVars is what an expression of a rule about plans sees, as `plan`.
@@ -59,6 +70,7 @@ type PlanVars struct {
 	Source        string   `cel:"source"`
 	Tier          int      `cel:"tier"`
 	Domains       []string `cel:"domains"`
+	Critical      []string `cel:"critical"` // domains of the highest tier
 	Kinds         []string `cel:"kinds"`
 	Resources     []string `cel:"resources"`
 	Creates       int      `cel:"creates"`
@@ -86,6 +98,7 @@ type PlanVars struct {
 type expressions struct {
 	env           map[About]*cel.Env
 	tiers, levels map[string]int
+	set           *Set // its domains and budgets
 }
 
 // ranks numbers words from 0.
@@ -97,14 +110,15 @@ func ranks(words []string) map[string]int {
 	return m
 }
 
-func newExpressions(levels, tiers []string) (*expressions, error) {
-	x := &expressions{levels: ranks(levels), tiers: ranks(tiers), env: make(map[About]*cel.Env)}
+func newExpressions(s *Set) (*expressions, error) {
+	x := &expressions{levels: ranks(s.Levels), tiers: ranks(s.Tiers), env: make(map[About]*cel.Env), set: s}
 	opts := []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(env.NewLibrarySubset().AddExcludedFunctions(
 			&env.Function{Name: "matches"}, &env.Function{Name: "timestamp"}, &env.Function{Name: "duration"}))),
 		ext.NativeTypes(reflect.TypeFor[ChangeVars](), reflect.TypeFor[ReleaseVars](), reflect.TypeFor[PlanVars](), ext.ParseStructTags(true)),
 		cel.Variable("environment", cel.StringType),
 	}
+	opts = append(opts, outcomeOptions()...)
 	// Each word is a constant of its own, so that a misspelt one is an error at load.
 	for prefix, m := range map[string]map[string]int{"levels": x.levels, "tiers": x.tiers} {
 		for word, rank := range m {
@@ -124,7 +138,8 @@ func newExpressions(levels, tiers []string) (*expressions, error) {
 	return x, nil
 }
 
-// compile checks an expression against the types and the cost limit.
+// compile checks an expression against the types and the cost limit. Errors say where in
+// the expression, from line and column 1.
 func (x *expressions) compile(about About, source string) (*Expression, error) {
 	if len(source) > maxExpression {
 		return nil, fmt.Errorf("has %d bytes; the limit is %d", len(source), maxExpression)
@@ -132,22 +147,29 @@ func (x *expressions) compile(about About, source string) (*Expression, error) {
 	env := x.env[about]
 	ast, issues := env.Compile(source)
 	if err := issues.Err(); err != nil {
-		first, _, _ := strings.Cut(err.Error(), "\n")
-		return nil, fmt.Errorf("%s", strings.TrimPrefix(first, "ERROR: <input>:"))
+		first := issues.Errors()[0]
+		return nil, placed(first.Location, "%s", strings.TrimSpace(first.Message))
 	}
 	if ast.OutputType() != cel.BoolType {
-		return nil, fmt.Errorf("gives %s; it must give true or false", ast.OutputType())
+		return nil, fmt.Errorf("line 1, column 1: gives %s; it must give true or false", ast.OutputType())
 	}
-	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	// Counting costs as much as evaluating, so what cannot reach the limit is not counted.
-	if cost, err := env.EstimateCost(ast, sizes{}); err != nil || cost.Max >= costLimit {
-		opts = append(opts, cel.CostLimit(costLimit))
-	}
-	program, err := env.Program(ast, opts...)
-	if err != nil {
+	e := &Expression{source: source}
+	if err := x.inspect(ast, e); err != nil {
 		return nil, err
 	}
-	return &Expression{source: source, program: program}, nil
+	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	cost, err := env.EstimateCost(ast, sizes{})
+	if err != nil || cost.Max > loadLimit {
+		return nil, fmt.Errorf("line 1, column 1: could cost %d for a change of %d paths, and the limit is %d: it loops inside of a loop, or over too much", cost.Max, maxLoop, loadLimit)
+	}
+	// Counting costs as much as evaluating, so what cannot reach the limit is not counted.
+	if cost.Max >= costLimit {
+		opts = append(opts, cel.CostLimit(costLimit))
+	}
+	if e.program, err = env.Program(ast, opts...); err != nil {
+		return nil, fmt.Errorf("line 1, column 1: %w", err)
+	}
+	return e, nil
 }
 
 // sizes bounds what an expression can see, for the estimate of its cost.
@@ -158,7 +180,10 @@ func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
 	if n.Type().Kind() == types.StringKind {
 		return &checker.SizeEstimate{Max: maxText}
 	}
-	return &checker.SizeEstimate{Max: 100_000}
+	if path := n.Path(); len(path) > 1 && slices.Contains([]string{"paths", "resources"}, path[len(path)-1]) {
+		return &checker.SizeEstimate{Max: maxLoop}
+	}
+	return &checker.SizeEstimate{Max: maxList}
 }
 
 // EstimateCallCost implements checker.CostEstimator: the built-in costs hold.
@@ -172,6 +197,7 @@ type given struct {
 	release     *ReleaseVars
 	plan        *PlanVars
 	environment string
+	outcomes    *outcomes
 }
 
 // ResolveName implements cel.Activation.
@@ -185,6 +211,10 @@ func (g *given) ResolveName(name string) (any, bool) {
 		return g.plan, true
 	case "environment":
 		return g.environment, true
+	case "incidents":
+		return incidentFacts{g.outcomes}, true
+	case "budget":
+		return budgetFacts{g.outcomes}, true
 	}
 	return nil, false
 }
@@ -192,15 +222,10 @@ func (g *given) ResolveName(name string) (any, bool) {
 // Parent implements cel.Activation.
 func (g *given) Parent() cel.Activation { return nil }
 
-// Eval runs the expression. An error (a division by zero, an index out of range,
+// Eval runs an expression that asks for no outcomes. An error (an index out of range,
 // too much work) is an error, and the rule that asked then denies.
 func (e *Expression) Eval(change *ChangeVars, release *ReleaseVars, environment string) (bool, error) {
 	return e.eval(&given{change: change, release: release, environment: environment})
-}
-
-// EvalPlan is Eval for a rule about plans.
-func (e *Expression) EvalPlan(plan *PlanVars, environment string) (bool, error) {
-	return e.eval(&given{plan: plan, environment: environment})
 }
 
 func (e *Expression) eval(g *given) (bool, error) {

@@ -32,5 +32,6 @@ const (
 	ReviewDue          Kind = "REVIEW_DUE"      // the same team owes a review that is late
 	PolicyRollback     Kind = "POLICY_ROLLBACK" // a policy set whose version does not follow the one before
 	EnrolledLater      Kind = "ENROLLED_LATER"  // by somebody who was nobody yet when the change was made
+	DiveOwed           Kind = "DIVE_OWED"       // an incident has had no review that two people signed
 	Superseded         Kind = "SUPERSEDED"      // the same person's later word counts
 )

@@ -86,11 +86,9 @@ func (s *Set) parse() error {
 	if err != nil {
 		return err
 	}
-	var rules strictyaml.Node
-	hasRules := false
-	var glass strictyaml.Node
-	hasGlass := false
-	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "changes", "signs", "rules", "breakGlass"}
+	var rules, budgets, glass strictyaml.Node
+	hasRules, hasBudgets, hasGlass := false, false, false
+	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "budgets", "changes", "signs", "rules", "breakGlass"}
 	err = root.Fields(known, func(key string, v strictyaml.Node) (err error) {
 		switch key {
 		case "name":
@@ -107,6 +105,8 @@ func (s *Set) parse() error {
 			s.ValidFor, err = v.Duration(24 * time.Hour)
 		case "baselines":
 			err = s.parseBaselines(v)
+		case "budgets":
+			budgets, hasBudgets = v, true // after domains
 		case "changes":
 			err = s.parseChanges(v)
 		case "signs":
@@ -146,6 +146,11 @@ func (s *Set) parse() error {
 	}
 	if s.Domains, err = parseDomains(s.files.Domains, s.Tiers); err != nil {
 		return err
+	}
+	if hasBudgets {
+		if err := s.parseBudgets(budgets); err != nil {
+			return err
+		}
 	}
 	if err := s.parseRules(rules); err != nil || !hasGlass {
 		return err
@@ -251,7 +256,7 @@ func (s *Set) parsePeople(root strictyaml.Node) error {
 	s.Roster, err = roster.Parse(peopleFile, []byte(s.files.People), roster.Terms{
 		Levels: s.Levels, Types: attest.ShortTypes,
 		Witnessed:  []string{attest.TypeApproval},
-		Reserved:   []string{attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
+		Reserved:   []string{attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass, attest.TypeDeepDive, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
 		IdentityID: func(issuer, subject string) [32]byte { return attest.IdentityID(issuer, subject) },
 		Claims:     attest.ClaimNames(),
 	})

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ const (
 )
 
 func (s *Set) parseRules(v strictyaml.Node) error {
-	env, err := newExpressions(s.Levels, s.Tiers)
+	env, err := newExpressions(s)
 	if err != nil {
 		return v.Errorf("%v", err)
 	}
@@ -94,7 +95,7 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 	})
 	if err == nil && source != "" {
 		if r.When, err = env.compile(r.About, source); err != nil {
-			err = when.Errorf("when: %v", err)
+			err = when.Errorf("rule %s: when: %v", cmp.Or(r.ID, "without an id"), err)
 		}
 	}
 	switch {
@@ -131,7 +132,7 @@ func controls(v strictyaml.Node) ([]string, error) {
 func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 	var q Require
 	present := false
-	known := []string{"approvals", "bindings", "timing", "maxAge", "presence", "followed", "recomputers"}
+	known := []string{"approvals", "bindings", "timing", "maxAge", "presence", "followed", "recomputers", "deepDives"}
 	err := v.Fields(known, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "approvals":
@@ -152,6 +153,8 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 			q.Followed, err = f.Bool()
 		case "recomputers":
 			q.Recomputers, err = f.Int(1, 10)
+		case "deepDives":
+			q.DeepDives, err = severity(f)
 		}
 		return err
 	})
@@ -172,7 +175,7 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 			q.Slots[i].Assurance = max(q.Slots[i].Assurance, roster.Present)
 		}
 	}
-	if len(q.Slots) == 0 && q.Bindings == nil && !q.Followed && q.Recomputers == 0 {
+	if len(q.Slots) == 0 && q.Bindings == nil && !q.Followed && q.Recomputers == 0 && q.DeepDives == "" {
 		return q, v.Errorf("requires nothing")
 	}
 	return q, nil

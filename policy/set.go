@@ -19,6 +19,7 @@ type Set struct {
 	Environments []Environment
 	ValidFor     time.Duration // how long a verdict holds; at most 24h
 	Baselines    []Baseline
+	Budgets      []Budget
 	Changes      Changes // what the set that follows this one has to do
 	// ChangeID finds the id of a change in the first line of a commit message;
 	// its first group is the id.
@@ -121,6 +122,9 @@ type Require struct {
 	// Options of the highest tier.
 	Followed    bool // the verifier followed the log itself
 	Recomputers int  // services that made the merge again, besides the one that admitted it
+	// DeepDives are owed for incidents of this severity or worse: until two people have
+	// signed a review of one, what touches its domains does not go. Empty: none are.
+	DeepDives attest.Severity
 }
 
 // A Slot asks for Count distinct people.

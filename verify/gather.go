@@ -13,6 +13,7 @@ import (
 const (
 	MaxEvidence = 2_000   // entries that are opened, besides the chain of negative evidence
 	MaxNegative = 10_000  // links of that chain that concern one request, and are opened
+	MaxIncident = 10_000  // links of that chain about incidents, which are opened where a rule asks
 	MaxLinks    = 200_000 // links of that chain at all
 	MaxWalk     = 2_000   // commits of a range
 )
@@ -26,6 +27,8 @@ type Request struct {
 	Repository, Environment string
 	// Baselines are the commits that the policy accepts as a start there.
 	Baselines []gitfacts.ID
+	// Incidents asks for everything that was ever said about incidents.
+	Incidents bool
 }
 
 // A Step is one commit on the first-parent chain of a range.
@@ -69,6 +72,10 @@ type Gathered struct {
 	Refusals []*Refusal     // the same for what became no evidence
 	Negative []NegativeItem // what takes credit from everything, or from a change of the range
 
+	// Incidents is what was said about incidents, in log order, where the request asks
+	// for it: all of it that is in the chain up to View.
+	Incidents []NegativeItem
+
 	chain    *chain
 	followed bool // Config.Following confirmed it
 	v        *Verifier
@@ -98,9 +105,9 @@ func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathere
 	if g.out.chain, err = v.negative(ctx, src, &view); err != nil {
 		return nil, err
 	}
-	steps := []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.finish, g.confirm}
+	steps := []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.incidents, g.finish, g.confirm}
 	if req.Plan != nil {
-		steps = []func() error{g.plan, g.vetoes, g.finish, g.confirm}
+		steps = []func() error{g.plan, g.vetoes, g.incidents, g.finish, g.confirm}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -43,6 +43,7 @@ type chain struct {
 	links  []Link
 	global []NegativeItem
 	scopes *scopes
+	notes  *notes // about incidents
 
 	statements map[attest.Digest][]*Evidence // revocations by what they revoke
 	keys       map[roster.KeyID][]*Evidence
@@ -54,6 +55,7 @@ type chain struct {
 var (
 	everything = tlog.ScopeOf(attest.Everything)
 	policies   = tlog.ScopeOf(attest.PolicyChanges)
+	incidents  = tlog.ScopeOf(attest.Incidents)
 )
 
 // concerned is the scopes that a request asks about.
@@ -155,7 +157,7 @@ func (v *Verifier) extend(ctx context.Context, src Source, view *LogView, old *c
 		}
 	}
 	if old == nil {
-		old = &chain{scopes: &scopes{at: make(map[tlog.Hash][]int)}}
+		old = &chain{scopes: &scopes{at: make(map[tlog.Hash][]int)}, notes: &notes{}}
 	} else if len(links) <= len(old.links) {
 		return old, nil
 	}
@@ -177,7 +179,7 @@ func (v *Verifier) extend(ctx context.Context, src Source, view *LogView, old *c
 		return nil, err
 	}
 	c := &chain{
-		links: links, global: slices.Concat(old.global, opened), scopes: old.scopes,
+		links: links, global: slices.Concat(old.global, opened), scopes: old.scopes, notes: old.notes,
 		statements: make(map[attest.Digest][]*Evidence), keys: make(map[roster.KeyID][]*Evidence), people: make(map[string][]*Evidence),
 	}
 	c.scopes.add(links, known)

@@ -109,12 +109,12 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 		return p.Kind == roster.Person
 	}
 	if p.Kind == roster.Service {
-		return p.MaySign(predicateType) // approvals: as a forge, see Witness
+		return predicateType != attest.TypeDeepDive && p.MaySign(predicateType) // approvals: as a forge, see Witness
 	}
 	switch predicateType {
 	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypeBreakGlass:
 		return true
-	case attest.TypeIncident: // an agent neither reports incidents nor plays them down
+	case attest.TypeIncident, attest.TypeDeepDive: // an agent neither reports incidents nor plays them down
 		return p.Kind == roster.Person
 	}
 	return false

@@ -19,7 +19,7 @@ func newAttest(a *app) *cobra.Command {
 signed bundle to the ledger, and print the index that it got.`,
 	}
 	c.AddCommand(newAttestRange(a), newAttestChange(a), newAttestAuthorship(a), newAttestRisk(a), newAttestPlan(a), newAttestPermissions(a),
-		newAttestRelease(a), newAttestDeployment(a), newAttestIncident(a), newAttestRevocation(a), newAttestStatement(a))
+		newAttestRelease(a), newAttestDeployment(a), newAttestIncident(a), newAttestDeepDive(a), newAttestRevocation(a), newAttestStatement(a))
 	return c
 }
 

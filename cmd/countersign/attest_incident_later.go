@@ -91,6 +91,18 @@ func (a *app) secondIncident(ctx context.Context, f *incidentFlags) error {
 	if f.severity != "" || f.supersedes != "" || len(f.domains)+len(f.causes) > 0 {
 		return wrong("--second signs exactly what the entry says; nothing can be added to it")
 	}
+	return a.second(ctx, index, f.yes, f.signing, func(p attest.Predicate) (string, error) {
+		i, ok := p.(*attest.Incident)
+		if !ok {
+			return "", wrong("entry %d is a %s, and no incident", index, shortType(p.Type()))
+		}
+		return fmt.Sprintf("incident %s, %s", printable(i.ID, 80), i.Severity), nil
+	})
+}
+
+// second shows what an entry says, and signs the very same; about names it in a few words,
+// or refuses.
+func (a *app) second(ctx context.Context, index uint64, yes bool, f signing, about func(attest.Predicate) (string, error)) error {
 	l, err := a.connect()
 	if err != nil {
 		return err
@@ -106,13 +118,12 @@ func (a *app) secondIncident(ctx context.Context, f *incidentFlags) error {
 	if err != nil {
 		return err
 	}
-	i, ok := st.Predicate.(*attest.Incident)
-	if !ok {
-		return wrong("entry %d is a %s, and no incident", index, shortType(st.Predicate.Type()))
+	what, err := about(st.Predicate)
+	if err != nil {
+		return err
 	}
 	a.notef("%s\n", b.Payload)
-	what := fmt.Sprintf("incident %s, %s", printable(i.ID, 80), i.Severity)
-	if !f.yes {
+	if !yes {
 		yes, err := a.ask("Sign this too, as a second person: " + what + "?")
 		if err != nil {
 			return err
@@ -133,5 +144,5 @@ func (a *app) secondIncident(ctx context.Context, f *incidentFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.logBundle(ctx, signed, what, f.signing)
+	return a.logBundle(ctx, signed, what, f)
 }

@@ -205,7 +205,7 @@ func cmdSaved(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdOffice makes keys, the policy set and its genesis, a repository and an empty
 // log, with the commands that users have. "office blueprint" takes the built-in rules;
-// "office bends" lets the glass be broken.
+// "office bends" lets the glass be broken, "office learning" has rules that ask what happened.
 func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 	do := func(command string) {
 		words := strings.Fields(command)
@@ -233,6 +233,9 @@ func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if len(args) > 0 && args[0] == "bends" {
 		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(ts.ReadFile("policy/policy.yaml")+officeBends), 0o644))
+	}
+	if len(args) > 0 && args[0] == "learning" {
+		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(ts.ReadFile("policy/policy.yaml")+learning), 0o644))
 	}
 	do(init)
 	do("countersign policy sign policy --key keys/alice.pem --out genesis-1.json")
@@ -286,6 +289,21 @@ rules:
 `
 
 const officeBends = `breakGlass: {environments: [production], maxDuration: 2h, maxUses: 1, reviewWithin: 24h, level: senior}
+`
+
+const learning = `  - id: after-an-incident
+    title: For a week after a Sev1, two people approve what touches its domains
+    when: incidents.sev1("7d") > 0
+    require:
+      approvals: [{count: 2}]
+      timing: beforeRelease
+    remedy: Ask a second person.
+  - id: deep-dives
+    title: No AI-assisted change of a domain before its Sev1 were reviewed
+    when: change.aiAssisted
+    require:
+      deepDives: sev1
+    remedy: Write the review, and have a second person sign it.
 `
 
 const officeDomains = `domains:

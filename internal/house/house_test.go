@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"verify":               {"+attest", "policy/roster", "policy/strictyaml", "ledger/tlog"},
 	"verify/follow":        {"attest", "verify", "ledger/tlog"},
 	"verify/sigstoreroot":  {"verify", "ledger/tlog", "policy/roster", "policy/strictyaml"},
-	"policy":               {"+attest", "verify", "policy/roster", "policy/strictyaml", "ledger/tlog"},
+	"policy":               {"+attest", "verify", "policy/roster", "policy/incident", "policy/strictyaml", "ledger/tlog"},
 	"policy/incident":      {"attest", "policy/roster"},
 	"policy/cohort":        {"+attest", "verify", "policy", "policy/incident", "policy/roster", "+policy/cohort"},
 	"policy/cohort/intake": {"attest", "policy/strictyaml"},

@@ -35,6 +35,7 @@ type Revocation struct {
 // A History is everything that was said, in log order, and what was taken back.
 type History struct {
 	Said        []Said
+	Reviews     []Review
 	Revocations []Revocation
 	// MayRevoke reports whether one of the roster may take back what another signed, by
 	// their ids (roster.MayRevoke).
@@ -51,6 +52,17 @@ type Incident struct {
 	Digest   string           // of its payload, hex: what the next statement supersedes
 	First    *Said            // the first statement about the id
 	Counted  []uint64         // the statements that made it what it is, in log order
+	// Known is when the log learned that it is as bad, and reaches as far, as it does, and
+	// KnownBy the index of that statement. Over is when it learned of its end; zero while
+	// the statement in force names none.
+	Known   time.Time
+	KnownBy uint64
+	Over    time.Time
+	// Reviewed are the two signatures under a review of it, in log order, once they are
+	// there; a review of something milder than it is by now is none. Reviewer is who has
+	// signed one that nobody else has, the last of them.
+	Reviewed []uint64
+	Reviewer string
 	// Waiting are statements that make less of it, and have only one person behind them.
 	Waiting []Remark
 	Ignored []Remark
@@ -81,11 +93,17 @@ func (h *History) At(size uint64) []*Incident {
 		r := open[s.What.ID]
 		if r == nil {
 			r = &reading{cur: s, voices: make(map[string][]string), pending: make(map[string]*Said), seen: make(map[string]bool),
-				out: &Incident{ID: s.What.ID, Severity: s.What.Severity, First: s}}
+				out: &Incident{ID: s.What.ID, Severity: s.What.Severity, First: s, Known: s.Time, KnownBy: s.Index}}
+			r.out.end(s.What, s.Time)
 			open[s.What.ID] = r
 			all = append(all, r.out)
 		}
-		r.take(s, h.silenced(s, size))
+		r.take(s, h.silenced(s.Signer, s.Key, s.Digest, s.Time, size))
+	}
+	for i := range h.Reviews {
+		if d := &h.Reviews[i]; d.Index < size && open[d.What.Incident] != nil && !h.silenced(d.Signer, d.Key, d.Digest, d.Time, size) {
+			open[d.What.Incident].review(d)
+		}
 	}
 	for _, inc := range all {
 		open[inc.ID].close()
@@ -97,9 +115,10 @@ func (h *History) At(size uint64) []*Incident {
 type reading struct {
 	cur     *Said
 	out     *Incident
-	voices  map[string][]string // people behind a payload
-	pending map[string]*Said    // by payload: makes less of it, and waits
-	seen    map[string]bool     // payloads that are or were in force
+	voices  map[string][]string  // people behind a payload
+	pending map[string]*Said     // by payload: makes less of it, and waits
+	seen    map[string]bool      // payloads that are or were in force
+	signed  map[string][]*Review // under reviews, by payload
 }
 
 func (r *reading) take(s *Said, silenced bool) {
@@ -114,7 +133,7 @@ func (r *reading) take(s *Said, silenced bool) {
 	case r.seen[s.Digest]:
 		r.ignore(s, "another has taken its place")
 	case next.Supersedes != r.cur.Digest && next.Severity != out.Severity && !next.Severity.Below(out.Severity):
-		out.Severity = next.Severity
+		out.Severity, out.Known, out.KnownBy = next.Severity, s.Time, s.Index
 		out.Counted = append(out.Counted, s.Index)
 	case next.Supersedes == "":
 		r.ignore(s, "the incident is known already, and this supersedes nothing")
@@ -124,20 +143,43 @@ func (r *reading) take(s *Said, silenced bool) {
 		if first := r.pending[s.Digest]; first != nil {
 			out.Counted = append(out.Counted, first.Index)
 			delete(r.pending, s.Digest)
-			r.enforce(first, s.Index)
+			r.enforce(first, s)
 			return
 		}
-		r.enforce(s, s.Index)
+		r.enforce(s, s)
 	case r.pending[s.Digest] == nil:
 		r.pending[s.Digest] = s
 	}
 }
 
-// enforce puts a statement in the place of the one in force.
-func (r *reading) enforce(s *Said, counted uint64) {
-	r.cur, r.out.Severity = s, s.What.Severity
+// enforce puts a statement in the place of the one in force, now that another (or it
+// itself) makes it count.
+func (r *reading) enforce(s, by *Said) {
+	out := r.out
+	if worse := s.What.Severity != out.Severity && !s.What.Severity.Below(out.Severity); worse || reaches(s.What, r.cur.What) {
+		out.Known, out.KnownBy = by.Time, by.Index
+	}
+	out.end(s.What, by.Time)
+	r.cur, out.Severity = s, s.What.Severity
 	r.seen[s.Digest] = true
-	r.out.Counted = append(r.out.Counted, counted)
+	out.Counted = append(out.Counted, by.Index)
+}
+
+// end notes when the log learned that it is over, or that it is not.
+func (i *Incident) end(what *attest.Incident, at time.Time) {
+	switch {
+	case what.ResolvedAt == nil:
+		i.Over = time.Time{}
+	case i.Over.IsZero():
+		i.Over = at
+	}
+}
+
+// reaches reports whether a statement names a domain that another does not. One that
+// names none means all of them.
+func reaches(next, now *attest.Incident) bool {
+	return len(now.Domains) > 0 && (len(next.Domains) == 0 ||
+		slices.ContainsFunc(next.Domains, func(d string) bool { return !slices.Contains(now.Domains, d) }))
 }
 
 func (r *reading) ignore(s *Said, why string) {
@@ -164,6 +206,9 @@ func weakened(now *attest.Incident, severity attest.Severity, next *attest.Incid
 	if next.Severity.Below(severity) {
 		return fmt.Sprintf("%s instead of %s", next.Severity, severity)
 	}
+	if len(now.Domains) == 0 && len(next.Domains) > 0 {
+		return "with domains, and without any it is of all"
+	}
 	for _, d := range now.Domains {
 		if !slices.Contains(next.Domains, d) {
 			return "without the domain " + d
@@ -189,18 +234,18 @@ func weakened(now *attest.Incident, severity attest.Severity, next *attest.Incid
 
 // silenced reports whether a signer's word was taken back, by somebody who may: it is
 // no second person's then.
-func (h *History) silenced(s *Said, size uint64) bool {
+func (h *History) silenced(signer, key, digest string, at time.Time, size uint64) bool {
 	for i := range h.Revocations {
 		r := &h.Revocations[i]
-		if r.Index >= size || !h.MayRevoke(r.Signer, s.Signer) {
+		if r.Index >= size || !h.MayRevoke(r.Signer, signer) {
 			continue
 		}
 		for _, what := range r.Revokes {
-			late := r.EffectiveFrom.IsZero() || !s.Time.Before(r.EffectiveFrom)
+			late := r.EffectiveFrom.IsZero() || !at.Before(r.EffectiveFrom)
 			switch {
-			case what.Kind == attest.RevokedStatement && what.Digest == s.Digest,
-				what.Kind == attest.RevokedKey && what.Digest == s.Key && late,
-				what.Kind == attest.RevokedPerson && what.Person == s.Signer && late:
+			case what.Kind == attest.RevokedStatement && what.Digest == digest,
+				what.Kind == attest.RevokedKey && what.Digest == key && late,
+				what.Kind == attest.RevokedPerson && what.Person == signer && late:
 				return true
 			}
 		}

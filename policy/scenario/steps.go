@@ -66,6 +66,8 @@ func (t *teller) do(s *step) error {
 		return t.revoke(s)
 	case "allow":
 		return t.allow(s, now)
+	case "incident", "dive", "second":
+		return t.outcome(s, now)
 	case "freeze", "lift":
 		return t.freeze(s, now)
 	case "request":

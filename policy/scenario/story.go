@@ -23,7 +23,7 @@
 // (keyless=me), have it said by a forge that saw their account (approve bob h1 seen=2), send the hash alone (hash=NAME, and later: attach NAME), or have it
 // imported from another log (foreign=known); see carry.go. Carol may approve with an
 // SSH key or a passkey (via=touch); see credential.go. Owners may publish further policy
-// sets; see sets.go. Glass may be broken; see glass.go. A line that starts with "-" is only told in the
+// sets; see sets.go. Things break, and are reviewed; see outcome.go. Glass may be broken; see glass.go. A line that starts with "-" is only told in the
 // attack, one that starts with "+" only in its twin. Each statement is logged a
 // minute after the one before.
 package scenario
@@ -52,6 +52,8 @@ type Story struct {
 	Rules string
 	// Later are the rules of the sets that the story publishes with rules=later.
 	Later string
+	// Settings are further lines of every policy.yaml, such as budgets.
+	Settings string
 }
 
 // ReadStory reads the folder of a story: story.txt, and where there are some, rules.yaml
@@ -233,7 +235,7 @@ func (t *teller) setFiles(version int, rules, changes, people string) attest.Pol
 	return attest.PolicyFiles{
 		Policy: fmt.Sprintf("name: story\nversion: %d\n", version) + changes + "levels: [junior, mid, senior, staff]\ntiers: [low, medium, high, critical]\n" +
 			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]}\n" +
-			"validFor: 15m\n" + baselines + "rules:\n" + strings.TrimLeft(rules, "\n"),
+			"validFor: 15m\n" + baselines + t.story.Settings + "rules:\n" + strings.TrimLeft(rules, "\n"),
 		People:  people,
 		Domains: domains,
 	}
@@ -332,6 +334,7 @@ func (t *teller) judge() (*Told, error) {
 	}
 	told.Input.Gathered, told.Err = verify.Gather(context.Background(), t.log, t.verifier, verify.Request{
 		Plan: req.Plan, Artifact: req.Artifact, Commit: req.Commit, Repository: req.Repository, Environment: req.Environment, Baselines: baselines,
+		Incidents: t.set.AsksIncidents(),
 	})
 	return told, nil
 }
