@@ -35,17 +35,32 @@ func bigRelease() string {
 	return b.String() + "release m19\n"
 }
 
+// publish logs n policy sets, one a day, each over the one before. Each loosens and
+// tightens in turn, so each waits or does not.
+func (f *fixture) publish(n int) {
+	over := f.set
+	for i := range n {
+		set, st := f.next(over, fmt.Sprint(i+2), fmt.Sprint(1+(i+1)%2))
+		f.append(f.sign("dave", st), f.sign("erin", st))
+		f.clock.add(25 * time.Hour)
+		over = set
+	}
+}
+
 // BenchmarkGateRelease decides about a release of 20 changes and 60 attestations
 // (and 20 admissions) in a log of other entries: with every signature verified
 // again (cold), and with what was opened before remembered (warm). The times are
-// of one verdict in process, without logging it.
+// of one verdict in process, without logging it. The third run has fifty policy sets in
+// the log before the release.
 func BenchmarkGateRelease(b *testing.B) {
-	for _, size := range []int{10_000, 1_000_000} {
-		b.Run(fmt.Sprintf("entries=%d", size), func(b *testing.B) {
+	for _, shape := range []struct{ size, sets int }{{10_000, 0}, {1_000_000, 0}, {10_000, 50}} {
+		size := shape.size
+		b.Run(fmt.Sprintf("entries=%d/sets=%d", size, 1+shape.sets), func(b *testing.B) {
 			fill := &filler{}
 			f := start(b, setup{story: bigRelease(), ledger: func(c *ledger.Config) { fill.Stamper, c.Stamper = c.Stamper, fill }})
 			defer f.stop()
 			fill.fill(f, size)
+			f.publish(shape.sets)
 			f.tell()
 			h, err := policy.ReadHistory(b.Context(), api.NewSource(f.ledger), f.trust, true)
 			if err != nil {
