@@ -37,6 +37,10 @@ e2e-sigstore: ## Unmodified clients of Sigstore against a ledger, on loopback (i
 e2e-tlog: build ## Unmodified log tools and witnesses, mirrors and restoring, on loopback (installs them once)
 	@testdata/e2e/tlog.sh
 
+.PHONY: e2e-console
+e2e-console: build ## Approve with a passkey in a real Chromium, on loopback (apt-get install chromium)
+	@testdata/e2e/console.sh
+
 .PHONY: bench
 bench: ## Measure; docs/performance.md explains the output
 	go test -run '^$$' -bench . -benchmem ./... | tee bench.txt

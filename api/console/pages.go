@@ -49,7 +49,7 @@ func (f *frame) With(page string, query ...string) string {
 }
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"short": short, "ago": ago, "stamp": stamp, "plural": plural, "join": strings.Join, "list": listed,
+	"short": short, "ago": ago, "stamp": stamp, "plural": plural, "join": strings.Join, "list": listed, "has": slices.Contains[[]string],
 }).ParseFS(files, "templates/*.html"))
 
 // show serves a page. What goes wrong is a page too.
@@ -122,10 +122,24 @@ func (s *Console) home(r *http.Request, f *frame) (string, any, error) {
 	}
 	type row struct {
 		Item
-		Link string
+		Environments []string
+		Link         string
 	}
 	var rows []row
 	for _, i := range items {
+		// One change waits for several environments at once.
+		at := slices.IndexFunc(rows, func(r row) bool {
+			return i.Kind != "release" && r.Kind == i.Kind && r.Repository == i.Repository && r.Change == i.Change && r.Head == i.Head && r.Plan == i.Plan
+		})
+		if at >= 0 {
+			rows[at].Environments = append(rows[at].Environments, i.Environment)
+			for _, n := range i.Need {
+				if !slices.Contains(rows[at].Need, n) {
+					rows[at].Need = append(rows[at].Need, n)
+				}
+			}
+			continue
+		}
 		var link string
 		switch i.Kind {
 		case "change":
@@ -135,7 +149,7 @@ func (s *Console) home(r *http.Request, f *frame) (string, any, error) {
 		default:
 			link = f.With("release", "repository", i.Repository, "environment", i.Environment, "artifact", cmp.Or(i.Artifact, i.Commit))
 		}
-		rows = append(rows, row{i, link})
+		rows = append(rows, row{i, []string{i.Environment}, link})
 	}
 	return "home.html", map[string]any{"Items": rows, "Register": f.With("register")}, nil
 }

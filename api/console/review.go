@@ -19,6 +19,7 @@ type review struct {
 	Kinds    []counted       // how many files of each kind of change
 	Files    []file
 	Answers  []answerable
+	Others   []string // agents that are no authors of their own
 	Mine     verdictOfMine
 	Claimed  bool
 	CLI      string
@@ -33,7 +34,6 @@ type answerable struct {
 	Kind    policy.Kind
 	Why     string
 	Wanted  bool // something is missing that this person could give
-	Needs   []string
 	Rules   []ruleView
 	Blocked bool // approvals alone would not help
 }
@@ -93,9 +93,28 @@ func (s *Console) change(r *http.Request, f *frame) (string, any, error) {
 			}
 		}
 	}
+	v.Ignored = uncounted(v.Ignored, v.Approved)
+	v.Others = agents(v.First.Change.Agents, v.First.Change.Authors)
 	v.Mine = s.mine(f, v.First.Change.Authors, v.Approved, v.Answers)
 	v.CLI = "countersign approve " + c.ID + " --repository " + c.Repository + " --environment " + c.Environments[0].Name
 	return "change.html", v, nil
+}
+
+// uncounted leaves out what counts for another environment.
+func uncounted(ignored []policy.Ignored, approved []policy.Voice) []policy.Ignored {
+	return slices.DeleteFunc(ignored, func(i policy.Ignored) bool {
+		return slices.ContainsFunc(approved, func(v policy.Voice) bool { return v.Index == i.Index })
+	})
+}
+
+// agents are those that are not named as authors already.
+func agents(all []string, authors []policy.Author) (others []string) {
+	for _, a := range all {
+		if !slices.ContainsFunc(authors, func(o policy.Author) bool { return o.Who == a }) {
+			others = append(others, a)
+		}
+	}
+	return others
 }
 
 // mine says what whoever looks may answer here.
@@ -139,14 +158,9 @@ func answerFor(set *policy.Set, name, as string, c *policy.ChangeResult, enough 
 			}
 		}
 		r.Mine = !f.Held && as != "" && slices.Contains(f.Who, as)
-		if r.Mine && !f.Audit {
-			a.Wanted = true
-			a.Needs = append(a.Needs, f.Need)
-		}
+		a.Wanted = a.Wanted || r.Mine && !f.Audit
 		a.Rules = append(a.Rules, r)
 	}
-	slices.Sort(a.Needs)
-	a.Needs = slices.Compact(a.Needs)
 	return a
 }
 
@@ -194,6 +208,7 @@ type planPage struct {
 	Rank, Tiers int
 	First       *policy.ChangeResult
 	Result      *policy.PlanResult
+	Others      []string
 	Counts      []counted
 	Answers     []answerable
 	Mine        verdictOfMine
@@ -237,6 +252,8 @@ func (s *Console) plan(r *http.Request, f *frame) (string, any, error) {
 		v.Counts = append(v.Counts, counted{string(verb), n})
 	}
 	slices.SortFunc(v.Counts, func(a, b counted) int { return strings.Compare(a.Name, b.Name) })
+	v.Ignored = uncounted(v.Ignored, v.Approved)
+	v.Others = agents(v.First.Agents, v.First.Authors)
 	v.Mine = s.mine(f, v.First.Authors, v.Approved, v.Answers)
 	v.CLI = "countersign approve --plan sha256:" + p.Digest + " --repository " + p.Repository + " --environment " + v.Answers[0].Name
 	return "plan.html", v, nil

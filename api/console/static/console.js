@@ -49,9 +49,7 @@ async function approve(form, decision) {
     environments: Array.from(form.querySelectorAll("[name=environment]:checked"), (b) => b.value), comment: $("comment").value.trim(),
   });
   const challenge = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(asked.presented));
-  $("presented").textContent = asked.presented;
-  $("challenge").textContent = toHex(challenge);
-  $("signed").hidden = false;
+  show(asked.presented, toHex(challenge));
   say("", "Your authenticator is asking you now.");
   const got = await navigator.credentials.get({
     publicKey: {
@@ -64,8 +62,35 @@ async function approve(form, decision) {
     clientDataJSON: toText(got.response.clientDataJSON), signature: toText(got.response.signature),
   });
   const word = { approved: "Approved", rejected: "Rejected", withdrawn: "Taken back" }[decision];
-  say("ok", word + ". It is entry " + logged.index + " of the log, with assurance " + logged.assurance + ".");
-  $("answer").dataset.decided = decision;
+  // The page is loaded again, so that all of it says what is so now.
+  keep("said", {
+    page: location.href, text: word + ". It is entry " + logged.index + " of the log, with assurance " + logged.assurance + ".",
+    presented: asked.presented, challenge: toHex(challenge),
+  });
+  location.reload();
+}
+
+function keep(name, value) {
+  try { sessionStorage.setItem(name, JSON.stringify(value)); } catch { /* private window */ }
+}
+
+// recall shows what came out before the page was loaded again.
+function recall() {
+  let said = null;
+  try {
+    said = JSON.parse(sessionStorage.getItem("said"));
+    sessionStorage.removeItem("said");
+  } catch { /* private window */ }
+  if (!said || said.page !== location.href || !$("outcome")) return;
+  say("ok", said.text);
+  show(said.presented, said.challenge);
+}
+
+// show is what is signed, and its challenge.
+function show(presented, challenge) {
+  $("presented").textContent = presented;
+  $("challenge").textContent = challenge;
+  $("signed").hidden = false;
 }
 
 async function register(form) {
@@ -91,6 +116,7 @@ async function register(form) {
 }
 
 function attend(form, act) {
+  busy(form, false);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     busy(form, true);
@@ -121,6 +147,7 @@ if (who) {
     }
   } catch { /* private window */ }
 }
+recall();
 if ($("approval")) attend($("approval"), approve);
 if ($("register")) attend($("register"), register);
 if ($("copy")) $("copy").addEventListener("click", () => navigator.clipboard.writeText($("stanza").textContent));
