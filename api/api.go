@@ -66,7 +66,7 @@ type Config struct {
 	// besides its signature; they do not read.
 	Writers []attest.Digest
 
-	MaxRequests int // at the same time, streams aside; 512 when zero
+	MaxRequests int // worked on at the same time, streams aside, and as many on their way; 512 when zero
 	MaxStreams  int // Watch, Records and Evidence at the same time; 64 when zero
 	MaxBodies   int // bytes of requests in memory at the same time; 64 MiB when zero
 }
@@ -122,6 +122,8 @@ type Server struct {
 	pages   *console.Console // nil where there are none
 	admit   admission
 
+	arriving arrivals
+
 	reading sync.Mutex // guards regime
 	regime  *regime    // as of the newest state of the log that was looked at
 
@@ -148,7 +150,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.admit = newAdmission(c.MaxRequests, c.MaxStreams, c.MaxBodies)
+	s.admit = newAdmission(c.MaxRequests, c.MaxStreams)
+	s.arriving = arrivals{now: c.Now, most: c.MaxRequests, room: int64(c.MaxBodies)}
 	if s.callers, err = callers(c, r.history.Rosters()); err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -38,9 +37,8 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// guard stands before every route: it names the request, limits how many there
-// are and what they hold in memory, asks for the token, bounds the time, and
-// writes the log.
+// guard stands before every route: it names the request, asks for the token, reads
+// the body, limits how many requests there are, bounds the time, and writes the log.
 func (s *Server) guard(next http.Handler) http.Handler {
 	wire := connect.NewErrorWriter()
 	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
@@ -72,13 +70,6 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			s.log.DebugContext(ctx, "request", "request", id, "method", r.Method, "path", r.URL.Path, "status", w.status, "took", s.config.Now().Sub(start))
 		}()
 
-		stream := streams(r.URL.Path)
-		leave, ok := s.admit.enter(stream)
-		if !ok {
-			refuse(w, r.WithContext(ctx), errOverloaded)
-			return
-		}
-		defer leave()
 		who, err := s.identify(r)
 		if err == nil && !who.may && !open(r.URL.Path) {
 			err = &badRequest{kindUnauthenticated, "this server needs a bearer token for reads"}
@@ -94,6 +85,18 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		ctx = context.WithValue(ctx, keyCaller, who)
+		if r.Body, err = s.arrive(rw, r); err != nil {
+			refuse(w, r.WithContext(ctx), err)
+			return
+		}
+		defer r.Body.Close()
+		stream := streams(r.URL.Path)
+		leave, ok := s.admit.enter(stream)
+		if !ok {
+			refuse(w, r.WithContext(ctx), errOverloaded)
+			return
+		}
+		defer leave()
 		if stream {
 			// Streams last longer than the server's timeouts allow.
 			c := http.NewResponseController(rw)
@@ -104,11 +107,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			ctx, cancel = context.WithTimeout(ctx, unaryTimeout)
 			defer cancel()
 		}
-		r = r.WithContext(ctx)
-		body := &meteredBody{ReadCloser: http.MaxBytesReader(w, r.Body, attest.MaxRequest), admit: &s.admit}
-		defer body.release()
-		r.Body = body
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -175,15 +174,13 @@ func (a *answer) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flus
 // Unwrap lets http.ResponseController find the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// admission bounds what is in hand.
+// admission bounds what is worked on.
 type admission struct {
 	requests, streams chan struct{}
-	bodies            *atomic.Int64
-	maxBodies         int64
 }
 
-func newAdmission(requests, streams, bodies int) admission {
-	return admission{make(chan struct{}, requests), make(chan struct{}, streams), new(atomic.Int64), int64(bodies)}
+func newAdmission(requests, streams int) admission {
+	return admission{make(chan struct{}, requests), make(chan struct{}, streams)}
 }
 
 // enter takes a place, which leave gives back; false when there is none.
@@ -199,21 +196,3 @@ func (a *admission) enter(stream bool) (leave func(), ok bool) {
 		return nil, false
 	}
 }
-
-// A meteredBody counts what is read towards what all requests together may hold.
-type meteredBody struct {
-	io.ReadCloser
-	admit *admission
-	held  int64
-}
-
-func (b *meteredBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.held += int64(n)
-	if b.admit.bodies.Add(int64(n)) > b.admit.maxBodies {
-		return 0, describe(errOverloaded).wireError()
-	}
-	return n, err
-}
-
-func (b *meteredBody) release() { b.admit.bodies.Add(-b.held) }

@@ -91,8 +91,11 @@ func streams(path string) bool {
 		"/" + grpchealth.HealthV1ServiceName + "/Watch":
 		return true
 	}
-	return strings.HasPrefix(path, "/grpc.reflection.")
+	return converses(path)
 }
+
+// converses says which streams go in both directions.
+func converses(path string) bool { return strings.HasPrefix(path, "/grpc.reflection.") }
 
 // healthz answers 200 while the server takes requests and its ledger lives.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
