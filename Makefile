@@ -41,6 +41,10 @@ e2e-tlog: build ## Unmodified log tools and witnesses, mirrors and restoring, on
 e2e-console: build ## Approve with a passkey in a real Chromium, on loopback (apt-get install chromium)
 	@testdata/e2e/console.sh
 
+.PHONY: e2e-forge
+e2e-forge: build ## An unmodified Gitea in front of a ledger: review, merge, verdict, on loopback (builds it once, which takes twenty minutes)
+	@timeout --kill-after=10 600 testdata/e2e/gitea.sh
+
 .PHONY: bench
 bench: ## Measure; docs/performance.md explains the output
 	go test -run '^$$' -bench . -benchmem ./... | tee bench.txt

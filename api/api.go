@@ -18,6 +18,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/countersign-dev/countersign/api/console"
+	"github.com/countersign-dev/countersign/api/forge"
 	"github.com/countersign-dev/countersign/api/tsa"
 	"github.com/countersign-dev/countersign/api/tuf"
 	"github.com/countersign-dev/countersign/attest"
@@ -50,7 +51,10 @@ type Config struct {
 	Sigstore Sigstore
 	// TUF is the repository that such clients update from. There may be none in its
 	// folder yet.
-	TUF     *tuf.Repository
+	TUF *tuf.Repository
+	// Forges take webhooks; without any there is no such route. Whoever made them runs
+	// them with the server's Forges, and closes them.
+	Forges  *forge.Desk
 	Now     func() time.Time
 	Log     *slog.Logger // discarded when nil
 	Metrics *Metrics     // new ones when nil
@@ -75,7 +79,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Ledger == nil || c.Trust == nil || c.Service == nil && c.Mirrors == "" || c.Now == nil {
 		return c, errors.New("the service needs a ledger, trust, a service key and a clock")
 	}
-	if c.Mirrors != "" && (c.Service != nil || c.Timestamps != nil || c.Console != nil) {
+	if c.Mirrors != "" && (c.Service != nil || c.Timestamps != nil || c.Console != nil || c.Forges != nil) {
 		return c, errors.New("a mirror signs nothing: it is given no keys")
 	}
 	if c.Mirrors == "" && (c.Trust.Service == nil || c.Trust.Service.ID() != c.Service.Public().ID()) {
@@ -120,6 +124,7 @@ type Server struct {
 	health  *grpchealth.StaticChecker
 	handler http.Handler
 	pages   *console.Console // nil where there are none
+	appends *ledgerService   // the one that counts negative evidence
 	admit   admission
 
 	arriving arrivals
@@ -160,13 +165,16 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s.draining, s.drain = context.WithCancel(context.WithoutCancel(ctx))
 	s.metrics.size(func() float64 { return float64(c.Ledger.Head().Size) }, func() float64 { return float64(c.Ledger.Unpublished()) })
-	log := &ledgerService{Server: s}
+	s.appends = &ledgerService{Server: s}
 	if c.Pages {
-		if s.pages, err = newPages(log); err != nil {
+		if s.pages, err = newPages(s.appends); err != nil {
 			return nil, err
 		}
 	}
-	s.handler = s.routes(log)
+	if c.Forges != nil {
+		s.metrics.registry.MustRegister(c.Forges)
+	}
+	s.handler = s.routes(s.appends)
 	return s, nil
 }
 

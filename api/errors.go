@@ -25,6 +25,7 @@ const (
 	kindUnauthenticated verify.Kind = "UNAUTHENTICATED"
 	kindNotFound        verify.Kind = "NOT_FOUND"
 	kindUnattached      verify.Kind = "UNATTACHED"
+	kindReplayed        verify.Kind = "REPLAYED"
 	kindOverloaded      verify.Kind = "OVERLOADED"
 	kindReadOnly        verify.Kind = "READ_ONLY"
 	kindUnavailable     verify.Kind = "UNAVAILABLE"
@@ -101,6 +102,8 @@ func codeOf(kind verify.Kind) connect.Code {
 		return connect.CodeNotFound
 	case kindUnauthenticated:
 		return connect.CodeUnauthenticated
+	case kindReplayed:
+		return connect.CodeAlreadyExists
 	}
 	return connect.CodeInvalidArgument
 }
@@ -233,6 +236,8 @@ func (p problem) httpStatus() int {
 		return http.StatusServiceUnavailable
 	case connect.CodeUnimplemented:
 		return http.StatusNotImplemented
+	case connect.CodeAlreadyExists:
+		return http.StatusConflict
 	}
 	return http.StatusInternalServerError
 }

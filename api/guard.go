@@ -48,7 +48,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			s.pages.Fail(w, r, err)
 			return
 		}
-		if r.Method == http.MethodPost && wire.IsSupported(r) && r.URL.Path != "/gate" && !strings.HasPrefix(r.URL.Path, "/api/") {
+		if r.Method == http.MethodPost && wire.IsSupported(r) && r.URL.Path != "/gate" && !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, forgePrefix) {
 			_ = wire.Write(w, r, s.fail(r.Context(), err))
 			return
 		}

@@ -51,6 +51,9 @@ func (s *Server) routes(log *ledgerService) http.Handler {
 	for name, otherwise := range s.config.Sigstore.documents() {
 		mux.HandleFunc("GET /"+name, s.document(name, otherwise))
 	}
+	if s.config.Forges != nil {
+		mux.HandleFunc("POST "+forgePrefix+"{forge}", s.deliver)
+	}
 	if s.config.TUF != nil {
 		mux.HandleFunc("GET "+tufPrefix, s.tufFile)
 	}
@@ -67,10 +70,10 @@ func (s *Server) routes(log *ledgerService) http.Handler {
 }
 
 // open says which requests need no token to read: a write is authorised by its
-// signature, timestamps are for everybody, and which keys the server has and whether
+// signature, a webhook by the secret of its forge, timestamps are for everybody, and which keys the server has and whether
 // it lives is no secret.
 func open(path string) bool {
-	return writes(path) || tellsTrust(path) || path == "/healthz" || strings.HasPrefix(path, "/api/v1/timestamp") ||
+	return writes(path) || tellsTrust(path) || strings.HasPrefix(path, forgePrefix) || path == "/healthz" || strings.HasPrefix(path, "/api/v1/timestamp") ||
 		strings.HasPrefix(path, "/"+grpchealth.HealthV1ServiceName+"/")
 }
 

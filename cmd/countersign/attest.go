@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 
@@ -52,7 +51,8 @@ func newAttestChange(a *app) *cobra.Command {
 			if err != nil {
 				return wrong("--target: %v", err)
 			}
-			st, _, err := changeStatement(ctx, r, repository, args[0], targetRef, openedBy, b, h)
+			about := attest.Change{Repository: repository, Change: attest.ChangeRef{ID: args[0]}, TargetRef: targetRef, OpenedBy: openedBy}
+			st, _, err := r.ChangeStatement(ctx, about, b, h)
 			if err != nil {
 				return err
 			}
@@ -69,21 +69,6 @@ func newAttestChange(a *app) *cobra.Command {
 	fl.StringVar(&targetRef, "target-ref", "refs/heads/main", "branch that it goes to")
 	fl.StringVar(&openedBy, "opened-by", "", "who opened the change: roster id or e-mail; adds to the authors")
 	return c
-}
-
-// changeStatement reads base..head and states it.
-func changeStatement(ctx context.Context, r *gitfacts.Repo, repository, id, targetRef, openedBy string, base, head gitfacts.ID) (*attest.Statement, *gitfacts.Facts, error) {
-	blob, facts, err := r.Change(ctx, base, head)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read change %s: %w", id, err)
-	}
-	return &attest.Statement{
-		Subjects: []attest.Subject{{Name: repository, Digest: map[string]string{"gitCommit": string(head), "gitTree": string(facts.HeadTree)}}},
-		Predicate: &attest.Change{
-			Repository: repository, Change: attest.ChangeRef{ID: id}, TargetRef: targetRef,
-			Base: string(base), Head: string(head), Objects: blob, Paths: facts.PathNames(), OpenedBy: openedBy,
-		},
-	}, facts, nil
 }
 
 // digestFile is the SHA-256 of a file.

@@ -278,7 +278,8 @@ func (r *rangeRun) findHead(ctx context.Context, x *ranged, merged gitfacts.Comm
 }
 
 func (r *rangeRun) attestChange(ctx context.Context, x *ranged) error {
-	st, facts, err := changeStatement(ctx, r.repo, r.flags.repository, x.Change, r.flags.targetRef, "", gitfacts.ID(x.Base), gitfacts.ID(x.Head))
+	about := attest.Change{Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, TargetRef: r.flags.targetRef}
+	st, facts, err := r.repo.ChangeStatement(ctx, about, gitfacts.ID(x.Base), gitfacts.ID(x.Head))
 	if err != nil {
 		return err
 	}
@@ -289,40 +290,24 @@ func (r *rangeRun) attestChange(ctx context.Context, x *ranged) error {
 	return r.attestAuthorship(ctx, x, facts.Commits, st.Subjects[0])
 }
 
-// attestAdmission states how a commit came to the branch. The time is the
-// commit's own, so the same commit gives the same statement in every run; what
-// counts is when the log took it.
+// attestAdmission states how a commit came to the branch.
 func (r *rangeRun) attestAdmission(ctx context.Context, x *ranged, merged gitfacts.Commit) error {
-	blob, facts, err := r.repo.Admitted(ctx, merged.ID, gitfacts.ID(x.Base))
+	about := attest.Admission{Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, TargetRef: r.flags.targetRef}
+	st, facts, err := r.repo.AdmissionStatement(ctx, about, merged, gitfacts.ID(x.Base), gitfacts.ID(x.Head))
 	if err != nil {
-		return fmt.Errorf("read commit %.12s: %w", merged.ID, err)
+		return err
 	}
-	x.note(facts, len(blob))
-	bound := gitfacts.Outcome{Binding: attest.BindingUnverifiable, GitVersion: r.repo.Version()}
-	if x.Head != "" {
-		if bound, err = r.repo.Bind(ctx, merged.ID, gitfacts.ID(x.Head)); err != nil {
-			return fmt.Errorf("bind %.12s to the head of change %s: %w", merged.ID, x.Change, err)
-		}
-	}
-	x.Binding = string(bound.Binding)
-	p := &attest.Admission{
-		Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, TargetRef: r.flags.targetRef,
-		Merged: x.Commit, ReviewedHead: x.Head, Objects: blob, Paths: facts.PathNames(),
-		Binding: bound.Binding, ReplayClean: bound.ReplayClean, ResidualPaths: bound.ResidualPaths,
-		Strategy: bound.Strategy, GitVersion: bound.GitVersion, AdmittedAt: attest.At(merged.Committer.When),
-	}
-	for _, parent := range merged.Parents {
-		p.Parents = append(p.Parents, string(parent))
-	}
-	subject := attest.Subject{Name: r.flags.repository, Digest: map[string]string{"gitCommit": x.Commit, "gitTree": string(merged.Tree)}}
-	if x.admission, err = r.enclose(&attest.Statement{Subjects: []attest.Subject{subject}, Predicate: p}); err != nil {
+	p := st.Predicate.(*attest.Admission)
+	x.note(facts, len(p.Objects))
+	x.Binding = string(p.Binding)
+	if x.admission, err = r.enclose(st); err != nil {
 		return err
 	}
 	commits := facts.Commits
 	if x.Head != "" { // those of the branch belong to the change
 		commits = []gitfacts.Commit{merged}
 	}
-	return r.attestAuthorship(ctx, x, commits, subject)
+	return r.attestAuthorship(ctx, x, commits, st.Subjects[0])
 }
 
 func (r *rangeRun) enclose(st *attest.Statement) (*letter, error) {

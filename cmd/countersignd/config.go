@@ -31,9 +31,10 @@ type settings struct {
 	console bool // serve the pages for people
 
 	witnessPolicy string
+	forges        []connecting // of the configuration file alone
 }
 
-var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy", "witnessPolicy", "console"}
+var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy", "witnessPolicy", "console", "forges"}
 
 func (s *settings) bind(c *cobra.Command) {
 	s.flags(c)
@@ -129,6 +130,8 @@ func (s *settings) set(key string, v strictyaml.Node) (err error) {
 		s.readers, err = v.Texts()
 	case "writers":
 		s.writers, err = v.Texts()
+	case "forges":
+		s.forges, err = readForges(v)
 	case "minFreeMiB":
 		var n int
 		n, err = v.Int(1, 1<<30)

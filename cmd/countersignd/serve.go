@@ -52,7 +52,9 @@ with "quorum none" nothing waits, and cosignatures are added when they come.
 trust folder's console needs a relyingParty and origins (create --console URL).
 
 --config is a strict YAML file with: ` + fmt.Sprint(settingKeys) + `; gates is a list of
-{id, tokenFile}. Flags go before the file.`,
+{id, tokenFile}, and forges one of ` + fmt.Sprint(forgeKeys) + `, each with
+repositories {id, clone, branches}. Flags go before the file. Forges deliver webhooks to
+/forge/ID; docs/operations.md says how to connect each.`,
 		Example: `  countersignd serve --data /var/lib/countersign
   countersignd serve --data /var/lib/countersign --listen 0.0.0.0:7391 --tls-cert c.pem --tls-key k.pem --gate gate=gate.token
   countersignd serve --config countersignd.yaml`,
@@ -122,7 +124,14 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	return errors.Join(d.run(ctx, s, c, tlsConfig), store.Close())
+	if c.Forges, err = s.openForges(d, log); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	err = d.run(ctx, s, c, tlsConfig)
+	if c.Forges != nil {
+		err = errors.Join(err, c.Forges.Close())
+	}
+	return errors.Join(err, store.Close())
 }
 
 // sigstoreDocuments are what the trust folder says now.
@@ -213,7 +222,9 @@ func (d *daemon) answer(ctx context.Context, s settings, c api.Config, tlsConfig
 	}
 	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d%s%s)\n",
 		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version, of, pages)
+	stopForges := serveForges(ctx, c.Forges, server)
 	err = server.Serve(ctx, listener, tlsConfig, grace)
+	stopForges()
 	c.Log.Info("stopped", "size", c.Ledger.Head().Size)
 	return err
 }

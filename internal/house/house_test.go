@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"policy/cohort":        {"+attest", "verify", "policy", "policy/incident", "policy/roster", "+policy/cohort"},
 	"policy/cohort/intake": {"attest", "policy/strictyaml"},
 	"api":                  {"+attest", "+verify", "+policy", "ledger", "ledger/tlog", "+proto/gen", "+api"},
+	"api/forge":            {"attest", "attest/gitfacts", "policy/roster"},
 	"api/tuf":              {},
 	"api/console":          {"attest", "attest/credential", "attest/gitfacts", "policy", "policy/roster"},
 	"cmd/countersign":      {"+attest", "+verify", "+policy", "ledger/tlog", "+proto/gen"},

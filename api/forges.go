@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+
+	"connectrpc.com/connect"
+
+	"github.com/countersign-dev/countersign/api/forge"
+	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/policy/roster"
+	"github.com/countersign-dev/countersign/verify"
+)
+
+// forgePrefix is below which forges deliver, each to the id of its connection.
+const forgePrefix = "/forge/"
+
+// deliver takes a webhook. What it says is on disk when the answer is 202, and looked at
+// later: forges give up on who does not answer within seconds.
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			err = tooLarge("the delivery has more than %d bytes", large.Limit)
+		} else {
+			err = malformed("the delivery ends early: %v", err)
+		}
+		s.failPlain(w, r, err)
+		return
+	}
+	receipt, err := s.config.Forges.Receive(r.PathValue("forge"), r.Header, body)
+	if err != nil {
+		s.failPlain(w, r, rejected(err))
+		return
+	}
+	status := http.StatusOK
+	if receipt.Status == forge.Queued {
+		status = http.StatusAccepted
+	}
+	writeJSON(w, status, receipt)
+}
+
+// rejected says why a delivery is not taken, as the other routes would.
+func rejected(err error) error {
+	var r *forge.Rejection
+	if !errors.As(err, &r) {
+		return err
+	}
+	switch r.Reason {
+	case forge.Unknown:
+		return notFound("%s", r.Why)
+	case forge.Unauthenticated:
+		return &badRequest{kindUnauthenticated, r.Why}
+	case forge.TooLarge:
+		return tooLarge("%s", r.Why)
+	case forge.Foreign:
+		return &badRequest{verify.WrongScope, r.Why}
+	case forge.Replayed:
+		return &badRequest{kindReplayed, r.Why}
+	case forge.Full:
+		return errOverloaded
+	}
+	return malformed("%s", r.Why)
+}
+
+// Forges is the ledger as forge connections see it.
+func (s *Server) Forges() forge.Ledger { return forgeLedger{s.appends} }
+
+type forgeLedger struct{ *ledgerService }
+
+// Roster implements forge.Ledger.
+func (f forgeLedger) Roster(ctx context.Context) (*roster.Roster, error) {
+	now, err := f.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return now.set(f.config.Now()).Roster, nil
+}
+
+// Log implements forge.Ledger. A signature is never the same twice, so the log is asked
+// for the statement first.
+func (f forgeLedger) Log(ctx context.Context, st *attest.Statement, key *attest.PrivateKey) (uint64, bool, error) {
+	payload, err := st.Marshal()
+	if err != nil {
+		return 0, false, &forge.RefusedError{Err: err}
+	}
+	known, err := f.logged(ctx, key.Public().ID(), attest.DigestOf(payload))
+	if err != nil || known >= 0 {
+		return uint64(max(known, 0)), false, err
+	}
+	b, err := attest.SignPayload(payload, key)
+	if err != nil {
+		return 0, false, err
+	}
+	text, err := b.Marshal()
+	if err != nil {
+		return 0, false, err
+	}
+	results, err := f.append(ctx, [][]byte{text})
+	if err != nil {
+		if p := describe(err); p.code != connect.CodeUnavailable && p.code != connect.CodeInternal && p.code != connect.CodeCanceled {
+			err = &forge.RefusedError{Err: err}
+		}
+		return 0, false, err
+	}
+	return results[0].Index, !results[0].Duplicate, nil
+}
+
+// Approvals implements forge.Ledger.
+func (f forgeLedger) Approvals(ctx context.Context, repository, change string, key attest.KeyID) ([]*attest.Statement, error) {
+	found, err := f.ledger.Search(ctx, ledger.Query{Key: attest.ChangeKey(repository, change), Limit: ledger.MaxPage})
+	if err != nil {
+		return nil, err
+	}
+	var out []*attest.Statement
+	for _, index := range found {
+		r, err := f.ledger.Record(ctx, index)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(r.Keys, attest.SignerKey(key)) {
+			continue
+		}
+		b, err := attest.ParseBundle(r.Body)
+		if err != nil {
+			continue // a hash without its statement
+		}
+		st, err := attest.ParseStatement(b.Payload)
+		if err != nil {
+			continue
+		}
+		if _, ok := st.Predicate.(*attest.Approval); ok {
+			out = append(out, st)
+		}
+	}
+	return out, nil
+}
