@@ -74,6 +74,10 @@ const (
 	checkMaker         check = "maker"             // who made a plan says so
 	checkOwnLevel      check = "own-level"         // the level of authors who are not authenticated is nobody's
 	checkOwnHand       check = "own-hand"          // what a service says of notes authenticates no author
+	checkExceptRule    check = "except-rule"       // exceptions: for this rule
+	checkExceptTime    check = "except-time"       // from its beginning to its end
+	checkExceptScope   check = "except-scope"      // for this repository and environment
+	checkExceptPaths   check = "except-paths"      // and every path of the change
 	checkGlassScope    check = "glass-scope"       // break-glass: for this repository and environment
 	checkGlassSubject  check = "glass-subject"     // and this artifact, plan or head
 	checkGlassTime     check = "glass-time"        // from its beginning to its end
@@ -163,6 +167,10 @@ var checks = [...]check{
 	checkOwnLevel,
 	checkOwnHand,
 	checkRecomputers,
+	checkExceptRule,
+	checkExceptTime,
+	checkExceptScope,
+	checkExceptPaths,
 	checkGlassScope,
 	checkGlassSubject,
 	checkGlassTime,

@@ -99,6 +99,7 @@ type judge struct {
 	revocations revocations
 	freezes     freezes
 	glass       glass
+	excepted    time.Time // when the first exception ends that stood in; zero: none did
 	citations   []citation
 	outcomes    *happened // nil until a rule asks
 	within      map[lookBack][]*incident.Incident
@@ -267,6 +268,9 @@ func (j *judge) conclude() {
 	default:
 		c.Verdict = Allow
 		c.ExpiresAt = attest.At(j.in.Now.Add(j.in.Set.ValidFor))
+	}
+	if c.Verdict.Opens() && !j.excepted.IsZero() {
+		c.ExpiresAt = attest.At(earlier(c.ExpiresAt.Time, j.excepted))
 	}
 	j.glassPosture()
 	j.listInputs()

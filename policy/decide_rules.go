@@ -199,7 +199,7 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 		case applies:
 			audit, _ := j.watches(r)
 			enforced = enforced || !audit
-			f := j.apply(r, st)
+			f := j.hold(r, st)
 			if because != "" {
 				f.Why += "; asked " + because
 			}

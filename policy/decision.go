@@ -163,6 +163,8 @@ type Finding struct {
 	Held bool   `json:"held"`
 	// Audit: the rule only watches; its failure is shown and does not deny.
 	Audit bool `json:"audit,omitzero"`
+	// Exception is the id of the policy's exception by which the rule is as good as held.
+	Exception string `json:"exception,omitempty"`
 	// From is when the rule takes effect, where that is still to come: until then its
 	// failure is a warning.
 	From *attest.Time `json:"effectiveFrom,omitempty"`
@@ -175,12 +177,13 @@ type Finding struct {
 
 // RuleResult sums one rule up over the release.
 type RuleResult struct {
-	Rule    string `json:"rule"`
-	Title   string `json:"title"`
-	Mode    string `json:"mode"`    // enforce, audit, or upcoming: before its effectiveFrom
-	Applied int    `json:"applied"` // changes that it applied to
-	Failed  int    `json:"failed"`
-	Remedy  string `json:"remedy,omitempty"` // set when it failed
+	Rule     string `json:"rule"`
+	Title    string `json:"title"`
+	Mode     string `json:"mode"`    // enforce, audit, or upcoming: before its effectiveFrom
+	Applied  int    `json:"applied"` // changes that it applied to
+	Failed   int    `json:"failed"`
+	Excepted int    `json:"excepted,omitzero"` // changes for which an exception stood in
+	Remedy   string `json:"remedy,omitempty"`  // set when it failed
 	// Controls are what the rule is there for, as the policy names them.
 	Controls []string `json:"controls,omitempty"`
 }
@@ -242,12 +245,13 @@ type Ignored struct {
 
 // Posture shows an organisation's own settings in every verdict (TRUST T15).
 type Posture struct {
-	Paths      int            `json:"paths"`      // touched by this release
-	LowestTier int            `json:"lowestTier"` // of them, how many fell to the lowest tier
-	People     int            `json:"people"`     // on the roster now
-	ByLevel    map[string]int `json:"byLevel"`
-	AuditRules []string       `json:"auditRules"` // rules that do not enforce
-	Unsafe     []string       `json:"unsafe"`     // flags named unsafe that are in force
+	Paths      int              `json:"paths"`      // touched by this release
+	LowestTier int              `json:"lowestTier"` // of them, how many fell to the lowest tier
+	People     int              `json:"people"`     // on the roster now
+	ByLevel    map[string]int   `json:"byLevel"`
+	AuditRules []string         `json:"auditRules"`           // rules that do not enforce
+	Unsafe     []string         `json:"unsafe"`               // flags named unsafe that are in force
+	Exceptions []ExceptionAlive `json:"exceptions,omitempty"` // of the policy, that count now
 	// GlassOpen is how many break-glass cases can still be used, and ReviewsOwed lists those
 	// that were used and not reviewed since.
 	GlassOpen   int          `json:"glassOpen,omitzero"`
@@ -262,4 +266,11 @@ type ReviewOwed struct {
 	Teams   []string    `json:"teams"`
 	By      attest.Time `json:"by"`
 	Overdue bool        `json:"overdue"`
+}
+
+// ExceptionAlive is an exception of the policy that counts at the time of the decision.
+type ExceptionAlive struct {
+	ID    string      `json:"id"`
+	Rule  string      `json:"rule"`
+	Until attest.Time `json:"until"`
 }

@@ -31,6 +31,7 @@ const (
 	Tighter Effect = "tightens"
 	Word    Effect = "words"
 	Waits   Effect = "waits"
+	Excepts Effect = "excepts" // an exception, which may have a shorter delay
 )
 
 // Tightens reports whether a set that makes these changes takes effect at once.
@@ -44,6 +45,7 @@ func Diff(before, after *Set) []Difference {
 	d.settings(before, after)
 	d.environments(before, after)
 	d.rules(before, after)
+	d.exceptions(before, after)
 	d.people(before.Roster, after.Roster)
 	d.domains(before.Domains, after.Domains)
 	return d.out
@@ -95,6 +97,7 @@ func (d *differ) settings(a, b *Set) {
 	ordered(d, "validFor", -a.ValidFor, -b.ValidFor, func(v time.Duration) string { return (-v).String() })
 	ordered(d, "changes: delay", a.Changes.Delay, b.Changes.Delay, text[time.Duration])
 	ordered(d, "changes: approvals", a.Changes.Approvals, b.Changes.Approvals, text[int])
+	d.exceptionLimits(a.Changes, b.Changes)
 	if !reflect.DeepEqual(a.signs, b.signs) {
 		d.note("signs of AI", "as before", "others", Waits)
 	}
@@ -123,7 +126,7 @@ func (d *differ) settings(a, b *Set) {
 // unlisted is what Diff compares nowhere else: of what a set is by now, nothing.
 func (s Set) unlisted() Set {
 	s.Name, s.Version, s.Levels, s.Tiers, s.Environments, s.ValidFor, s.Baselines, s.Budgets, s.Changes = "", 0, nil, nil, nil, 0, nil, nil, Changes{}
-	s.Rules, s.Roster, s.Domains, s.signs, s.BreakGlass = nil, nil, nil, nil, nil
+	s.Rules, s.Roster, s.Domains, s.signs, s.BreakGlass, s.Exceptions = nil, nil, nil, nil, nil, nil
 	s.files, s.digest, s.payload = attest.PolicyFiles{}, attest.Digest{}, attest.Digest{}
 	return s
 }

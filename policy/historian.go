@@ -143,9 +143,7 @@ func (h *historian) sign(now *Set, fresh *Proposal, p *attest.Policy, st *attest
 	}
 	e := Epoch{Set: o.Set, Signed: o.Signed, Index: s.Index, Time: s.Time, From: s.Time, Changes: Diff(now, o.Set)}
 	e.Set.payload = o.Digest
-	if !Tightens(e.Changes) {
-		e.From = s.Time.Add(now.Changes.Delay)
-	}
+	e.From = s.Time.Add(now.Changes.DelayOf(e.Changes))
 	if last := h.Latest(); last.From.After(s.Time) {
 		last.Replaced = true
 	}

@@ -136,6 +136,9 @@ func TestWhatTightens(t *testing.T) {
 		"a date":                       {rule, rule + "  - {id: more, title: more, require: {approvals: [{count: 2}]}, effectiveFrom: 2027-01-01T00:00:00Z}\n", false, policy.Tighter},
 		"a touch":                      {"[{count: 1}]", "[{count: 1, assurance: presence}]", false, policy.Tighter},
 		"the first rule about plans":   {rule, rule + "  - {id: more, about: plan, title: more, require: {approvals: [{count: 2}]}}\n", false, policy.Waits},
+		"the glass may be broken":      {"validFor: 15m", "validFor: 15m\nbreakGlass: {environments: [production], maxDuration: 1h, maxUses: 1, reviewWithin: 24h}", false, policy.Waits},
+		"exceptions may be made":       {"validFor: 15m", "validFor: 15m\nchanges: {maxException: 24h}", false, policy.Waits},
+		"exceptions wait less":         {"validFor: 15m", "validFor: 15m\nchanges: {exceptionDelay: 1h}", false, policy.Waits},
 		"a person less":                {"until: 2026-03-02T10:30:00Z", "until: 2026-03-02T10:20:00Z", true, policy.Waits},
 	} {
 		files := base

@@ -86,9 +86,10 @@ func (s *Set) parse() error {
 	if err != nil {
 		return err
 	}
-	var rules, budgets, glass strictyaml.Node
-	hasRules, hasBudgets, hasGlass := false, false, false
-	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "budgets", "changes", "signs", "rules", "breakGlass"}
+	var rules, budgets strictyaml.Node
+	hasRules, hasBudgets := false, false
+	var late []func() error // what needs people and rules
+	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "budgets", "changes", "signs", "rules", "exceptions", "breakGlass"}
 	err = root.Fields(known, func(key string, v strictyaml.Node) (err error) {
 		switch key {
 		case "name":
@@ -113,8 +114,10 @@ func (s *Set) parse() error {
 			err = s.parseSigns(v)
 		case "rules":
 			rules, hasRules = v, true // after levels and tiers
+		case "exceptions":
+			late = append(late, func() error { return s.parseExceptions(v) })
 		case "breakGlass":
-			glass, hasGlass = v, true // after people and rules
+			late = append(late, func() error { return s.parseBreakGlass(v) })
 		}
 		return err
 	})
@@ -152,21 +155,36 @@ func (s *Set) parse() error {
 			return err
 		}
 	}
-	if err := s.parseRules(rules); err != nil || !hasGlass {
+	if err := s.parseRules(rules); err != nil {
 		return err
 	}
-	return s.parseBreakGlass(glass)
+	for _, parse := range late {
+		if err := parse(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Set) parseChanges(v strictyaml.Node) error {
-	return v.Fields([]string{"delay", "approvals"}, func(key string, f strictyaml.Node) (err error) {
-		if key == "delay" {
-			s.Changes.Delay, err = f.Duration(maxDelay)
-		} else {
-			s.Changes.Approvals, err = f.Int(2, maxCount)
+	c := &s.Changes
+	err := v.Fields([]string{"delay", "approvals", "maxException", "exceptionDelay"}, func(key string, f strictyaml.Node) (err error) {
+		switch key {
+		case "delay":
+			c.Delay, err = f.Duration(maxDelay)
+		case "approvals":
+			c.Approvals, err = f.Int(2, maxCount)
+		case "maxException":
+			c.MaxException, err = f.Duration(maxException)
+		case "exceptionDelay":
+			c.ExceptionDelay, err = f.Duration(maxDelay)
 		}
 		return err
 	})
+	if err == nil && c.ExceptionDelay > c.Delay {
+		err = v.Errorf("exceptionDelay is longer than delay: an exception would wait longer than the rule's end")
+	}
+	return err
 }
 
 func words(v strictyaml.Node) ([]string, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/roster"
 )
 
@@ -28,6 +29,7 @@ func (j *judge) posture() {
 	if j.in.Trust.UnsafeSingleOwner {
 		p.Unsafe = append(p.Unsafe, "unsafeSingleOwner")
 	}
+	p.Exceptions = s.exceptionsAlive(attest.At(j.in.Now))
 	p.DryRun = j.in.DryRun
 }
 
@@ -53,6 +55,9 @@ func (j *judge) sumUp() {
 					continue
 				}
 				sum.Applied++
+				if f.Exception != "" {
+					sum.Excepted++
+				}
 				if !f.Held {
 					sum.Failed++
 					sum.Remedy = r.Remedy

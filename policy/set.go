@@ -24,6 +24,7 @@ type Set struct {
 	// ChangeID finds the id of a change in the first line of a commit message;
 	// its first group is the id.
 	Rules      []Rule
+	Exceptions []Exception
 	BreakGlass *BreakGlass // nil: the rules bend for nobody
 	Roster     *roster.Roster
 	Domains    *Domains
@@ -41,6 +42,9 @@ type Changes struct {
 	Delay time.Duration
 	// Approvals is how many owners must sign; at least two, and zero means two.
 	Approvals int
+	// MaxException is how long an exception may last; zero: there are none. ExceptionDelay is
+	// how long a set waits that makes exceptions and otherwise only tightens; zero means Delay.
+	MaxException, ExceptionDelay time.Duration
 }
 
 // DefaultDelay is the Delay of a set that names none.

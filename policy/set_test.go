@@ -68,35 +68,46 @@ func TestDemoPolicyLoads(t *testing.T) {
 func TestInvalidPoliciesAreRefused(t *testing.T) {
 	good := demoFiles(t)
 	for name, c := range map[string]struct{ file, old, new, want string }{
-		"misspelt key":         {"policy", "require:\n      approvals: [{count: 2}]", "require:\n      treshold: 2", `unknown key "treshold"`},
-		"count zero":           {"policy", "[{count: 2}]", "[{count: 0}]", "whole number"},
-		"count negative":       {"policy", "[{count: 2}]", "[{count: -1}]", "whole number"},
-		"count fraction":       {"policy", "[{count: 2}]", "[{count: 1.5}]", "whole number"},
-		"count text":           {"policy", "[{count: 2}]", `[{count: "2"}]`, "whole number"},
-		"count null":           {"policy", "[{count: 2}]", "[{count: null}]", "whole number"},
-		"count huge":           {"policy", "[{count: 2}]", "[{count: 4294967296}]", "whole number"},
-		"count octal":          {"policy", "[{count: 2}]", "[{count: 02}]", "whole number"},
-		"no is a word":         {"policy", "forbid: true", "forbid: no", "true or false"},
-		"anchor":               {"policy", "validFor: 15m", "validFor: &a 15m", "anchors"},
-		"duplicate key":        {"policy", "validFor: 15m", "validFor: 15m\nvalidFor: 24h", "twice"},
-		"unknown tier in when": {"policy", "tiers.high\n", "tiers.hgih\n", "undeclared reference"},
-		"unknown field":        {"policy", "change.tier >= tiers.high", "change.teir >= tiers.high", "undefined field"},
-		"when gives a number":  {"policy", "change.tier >= tiers.high", "change.tier", "true or false"},
-		"regular expression":   {"policy", "change.tier >= tiers.high", `change.title.matches("(a+)+")`, "undeclared reference"},
-		"unknown level":        {"policy", "level: senior}", "level: seniour}", `did you mean "senior"`},
-		"unknown environment":  {"policy", "environment: staging", "environment: stagin", "unknown"},
-		"no rules":             {"policy", good.Policy[strings.Index(good.Policy, "rules:"):], "rules: []\n", "at least one enforced rule"},
-		"key of two people":    {"people", "", "", "already belongs"},
-		"wildcard address":     {"people", "dev-ea3d90@example.com", "*@example.com", "patterns are not allowed"},
-		"same address, folded": {"people", "dev-ea3d90@example.com", "DEV-9F384C@example.com", "already belongs to dev-9f384c"},
-		"operator unknown":     {"people", "operator: dev-6a45df", "operator: nobody", "no person"},
-		"service approves":     {"people", "may: [change,", "may: [approval,", "no service may"},
-		"owner unknown":        {"people", "owners: [dev-9f384c, dev-ea3d90]", "owners: [nobody]", "must be a person"},
-		"entry without from":   {"people", "    from: 2026-01-01T00:00:00Z\n", "", "from is missing"},
-		"character class":      {"domains", `"docs/**"`, `"docs/[a-z]"`, "no other pattern"},
-		"leading slash":        {"domains", `"docs/**"`, `"/docs/**"`, "without a slash"},
-		"dot segment":          {"domains", `"docs/**"`, `"./docs/**"`, "not allowed"},
-		"unknown tier":         {"domains", "tier: medium", "tier: middle", "unknown"},
+		"misspelt key":               {"policy", "require:\n      approvals: [{count: 2}]", "require:\n      treshold: 2", `unknown key "treshold"`},
+		"count zero":                 {"policy", "[{count: 2}]", "[{count: 0}]", "whole number"},
+		"count negative":             {"policy", "[{count: 2}]", "[{count: -1}]", "whole number"},
+		"count fraction":             {"policy", "[{count: 2}]", "[{count: 1.5}]", "whole number"},
+		"count text":                 {"policy", "[{count: 2}]", `[{count: "2"}]`, "whole number"},
+		"count null":                 {"policy", "[{count: 2}]", "[{count: null}]", "whole number"},
+		"count huge":                 {"policy", "[{count: 2}]", "[{count: 4294967296}]", "whole number"},
+		"count octal":                {"policy", "[{count: 2}]", "[{count: 02}]", "whole number"},
+		"no is a word":               {"policy", "forbid: true", "forbid: no", "true or false"},
+		"anchor":                     {"policy", "validFor: 15m", "validFor: &a 15m", "anchors"},
+		"duplicate key":              {"policy", "validFor: 15m", "validFor: 15m\nvalidFor: 24h", "twice"},
+		"unknown tier in when":       {"policy", "tiers.high\n", "tiers.hgih\n", "undeclared reference"},
+		"unknown field":              {"policy", "change.tier >= tiers.high", "change.teir >= tiers.high", "undefined field"},
+		"when gives a number":        {"policy", "change.tier >= tiers.high", "change.tier", "true or false"},
+		"regular expression":         {"policy", "change.tier >= tiers.high", `change.title.matches("(a+)+")`, "undeclared reference"},
+		"unknown level":              {"policy", "level: senior}", "level: seniour}", `did you mean "senior"`},
+		"unknown environment":        {"policy", "environment: staging", "environment: stagin", "unknown"},
+		"no rules":                   {"policy", good.Policy[strings.Index(good.Policy, "rules:"):], "rules: []\n", "at least one enforced rule"},
+		"exceptions without a limit": {"policy", "rules:", "exceptions: []\nrules:", "maxException"},
+		"exception too long":         {"policy", "rules:", oneException("rule: two-people", "720h", "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z"), "lasts 744h"},
+		"exception without end":      {"policy", "rules:", strings.Replace(oneException("rule: two-people", "720h", "2026-03-01T00:00:00Z", "X"), "    until: X\n", "", 1), "for ever"},
+		"exception to nothing":       {"policy", "rules:", oneException("rule: nothing", "720h", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), `no rule "nothing"`},
+		"exception of two sorts":     {"policy", "rules:", oneException("heads: [0000000000000000000000000000000000000000]\n    rule: two-people", "720h", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), "exactly one"},
+		"exceptions for ever":        {"policy", "rules:", "changes: {maxException: 5000h}\nrules:", "5000h"},
+		"impatient exceptions":       {"policy", "rules:", "changes: {delay: 1h, exceptionDelay: 2h}\nrules:", "longer than delay"},
+		"glass without a review":     {"policy", "rules:", "breakGlass: {environments: [production], maxDuration: 1h, maxUses: 1}\nrules:", "reviewWithin"},
+		"glass for a month":          {"policy", "rules:", "breakGlass: {environments: [production], maxDuration: 720h, maxUses: 1, reviewWithin: 1h}\nrules:", "720h"},
+		"glass nowhere":              {"policy", "rules:", "breakGlass: {environments: [moon], maxDuration: 1h, maxUses: 1, reviewWithin: 1h}\nrules:", `"moon" is unknown`},
+		"glass that keeps nothing":   {"policy", "rules:", "breakGlass: {environments: [production], maxDuration: 1h, maxUses: 1, reviewWithin: 1h, keeps: [nothing]}\nrules:", `no rule "nothing"`},
+		"key of two people":          {"people", "", "", "already belongs"},
+		"wildcard address":           {"people", "dev-ea3d90@example.com", "*@example.com", "patterns are not allowed"},
+		"same address, folded":       {"people", "dev-ea3d90@example.com", "DEV-9F384C@example.com", "already belongs to dev-9f384c"},
+		"operator unknown":           {"people", "operator: dev-6a45df", "operator: nobody", "no person"},
+		"service approves":           {"people", "may: [change,", "may: [approval,", "no service may"},
+		"owner unknown":              {"people", "owners: [dev-9f384c, dev-ea3d90]", "owners: [nobody]", "must be a person"},
+		"entry without from":         {"people", "    from: 2026-01-01T00:00:00Z\n", "", "from is missing"},
+		"character class":            {"domains", `"docs/**"`, `"docs/[a-z]"`, "no other pattern"},
+		"leading slash":              {"domains", `"docs/**"`, `"/docs/**"`, "without a slash"},
+		"dot segment":                {"domains", `"docs/**"`, `"./docs/**"`, "not allowed"},
+		"unknown tier":               {"domains", "tier: medium", "tier: middle", "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := good
@@ -160,4 +171,9 @@ func BenchmarkExpression(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func oneException(rule, limit, from, until string) string {
+	return "changes: {maxException: " + limit + "}\nexceptions:\n  - id: x\n    " + rule + "\n    repository: example.com/a/b\n    environments: [production]\n    paths: [\"a/**\"]\n" +
+		"    from: " + from + "\n    until: " + until + "\n    reason: because\nrules:"
 }

@@ -17,7 +17,7 @@ import (
 
 func newPolicy(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "policy", Short: "Write, check, compare, sign and publish policy sets"}
-	c.AddCommand(newPolicyInit(a), newPolicyCheck(a), newPolicyShow(a), newPolicyDiff(a), newPolicyTest(a), newPolicyBacktest(a), newPolicySign(a), newPolicyPublish(a), newPolicyHistory(a))
+	c.AddCommand(newPolicyInit(a), newPolicyCheck(a), newPolicyShow(a), newPolicyDiff(a), newPolicyTest(a), newPolicyBacktest(a), newPolicySign(a), newPolicyPublish(a), newPolicyHistory(a), newPolicyExceptions(a))
 	return c
 }
 
@@ -121,6 +121,12 @@ func (a *app) showPolicy(set *policy.Set) error {
 		a.printf("control %s: %s\n", c, strings.Join(controls[c], ", "))
 	}
 	a.printf("\nchanges: %d owners sign, and what loosens waits %s\n", max(set.Changes.Approvals, 2), set.Changes.Delay)
+	if len(set.Exceptions) > 0 {
+		a.printf("exceptions: %d (countersign policy exceptions)\n", len(set.Exceptions))
+	}
+	if b := set.BreakGlass; b != nil {
+		a.printf("break-glass: in %s, %s and %s at most, reviewed within %s\n", strings.Join(b.Environments, ", "), b.MaxDuration, plural(b.MaxUses, "use"), b.ReviewWithin)
+	}
 	a.printf("owners: %s   tiers: %s   levels: %s\n", strings.Join(set.Roster.Owners, ", "), strings.Join(set.Tiers, " < "), strings.Join(set.Levels, " < "))
 	return nil
 }

@@ -51,7 +51,7 @@ func (a *app) showDiff(before, after *policy.Set) error {
 	atOnce := policy.Tightens(changes)
 	if a.json() {
 		return a.writeJSON(map[string]any{
-			"before": before.Digest().String(), "after": after.Digest().String(), "atOnce": atOnce, "delay": before.Changes.Delay.String(),
+			"before": before.Digest().String(), "after": after.Digest().String(), "atOnce": atOnce, "delay": before.Changes.DelayOf(changes).String(),
 			"changes": append([]policy.Difference{}, changes...),
 		})
 	}
@@ -69,7 +69,7 @@ func (a *app) showDiff(before, after *policy.Set) error {
 	case atOnce:
 		a.printf("in force as soon as its owners have signed: it only tightens\n")
 	default:
-		a.printf("in force %s after its owners have signed\n", before.Changes.Delay)
+		a.printf("in force %s after its owners have signed\n", before.Changes.DelayOf(changes))
 	}
 	return nil
 }

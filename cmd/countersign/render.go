@@ -25,6 +25,7 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	} else {
 		a.renderPlan(c)
 	}
+	a.renderExceptions(c)
 	a.renderGlass(c)
 	a.renderFailures(c)
 	a.renderAwaiting(c)
@@ -271,6 +272,9 @@ func (a *app) renderPosture(d *policy.Decision) {
 	if len(p.AuditRules) > 0 {
 		text += "; audit only: " + strings.Join(p.AuditRules, ", ")
 	}
+	for _, e := range p.Exceptions {
+		text += fmt.Sprintf("; exception %s to %s until %s", e.ID, e.Rule, e.Until.Format(time.RFC3339))
+	}
 	if p.GlassOpen > 0 {
 		text += "; " + plural(p.GlassOpen, "break-glass case") + " open"
 	}
@@ -283,5 +287,16 @@ func (a *app) renderPosture(d *policy.Decision) {
 	a.printf("\n%s\n%s\n", a.faint("posture: "+text), a.faint("completeness: "+d.Core.Completeness+"   time: "+d.Core.Time))
 	for _, w := range d.Annex.Witnesses {
 		a.printf("%s\n", a.faint(fmt.Sprintf("witness: %s cosigned size %d at %s", printable(w.Witness, 64), d.Core.Log.Size, w.Time.Format(time.RFC3339))))
+	}
+}
+
+// renderExceptions says where a rule is as good as held.
+func (a *app) renderExceptions(c *policy.Core) {
+	for _, ch := range c.Changes {
+		for _, f := range ch.Rules {
+			if f.Exception != "" {
+				a.printf("\n%s  %s of %s: %s\n", a.bold("exception"), f.Rule, changeName(ch), f.Why)
+			}
+		}
 	}
 }

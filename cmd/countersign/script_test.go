@@ -205,7 +205,7 @@ func cmdSaved(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdOffice makes keys, the policy set and its genesis, a repository and an empty
 // log, with the commands that users have. "office blueprint" takes the built-in rules;
-// "office bends" lets the glass be broken, "office learning" has rules that ask what happened.
+// "office bends" lets the glass be broken and exceptions be made, "office learning" has rules that ask what happened.
 func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 	do := func(command string) {
 		words := strings.Fields(command)
@@ -289,6 +289,7 @@ rules:
 `
 
 const officeBends = `breakGlass: {environments: [production], maxDuration: 2h, maxUses: 1, reviewWithin: 24h, level: senior}
+changes: {delay: 24h, exceptionDelay: 1s, maxException: 240h}
 `
 
 const learning = `  - id: after-an-incident

@@ -35,6 +35,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -232,6 +233,7 @@ func (t *teller) setFiles(version int, rules, changes, people string) attest.Pol
 	if rules == "" {
 		rules = defaultRules
 	}
+	rules = t.named(rules)
 	return attest.PolicyFiles{
 		Policy: fmt.Sprintf("name: story\nversion: %d\n", version) + changes + "levels: [junior, mid, senior, staff]\ntiers: [low, medium, high, critical]\n" +
 			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]}\n" +
@@ -346,3 +348,16 @@ func (t *teller) id(label string) gitfacts.ID {
 	}
 	return gitfacts.ID(label)
 }
+
+// named puts ids in the place of {id:LABEL}, a commit, and {sha256:NAME}, an artifact or plan.
+func (t *teller) named(text string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(s string) string {
+		kind, name, _ := strings.Cut(strings.Trim(s, "{}"), ":")
+		if kind == "id" {
+			return string(t.id(name))
+		}
+		return attest.DigestOf([]byte(name)).String()
+	})
+}
+
+var placeholder = regexp.MustCompile(`\{(id|sha256):[a-z0-9]+\}`)
