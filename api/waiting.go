@@ -40,11 +40,18 @@ func (s *verifierService) Inbox(ctx context.Context, req *connect.Request[counte
 		return nil, s.fail(ctx, err)
 	}
 	out := &countersignv1.InboxResponse{Truncated: w.truncated, TreeSize: w.src.head.Size}
+	if s.pages != nil {
+		out.Console = s.config.Trust.Console.Party.Origins[0] + console.Path
+	}
 	for _, i := range w.items {
+		assurance := ""
+		if i.Assurance > 0 {
+			assurance = i.Assurance.String()
+		}
 		out.Items = append(out.Items, &countersignv1.InboxItem{
 			Kind: i.Kind, Repository: i.Repository, Environment: i.Environment, Change: i.Change, Head: i.Head, Changes: i.Changes,
 			PlanSha256: i.Plan, ArtifactSha256: i.Artifact, Commit: i.Commit, Title: i.Title, Tier: i.Tier, Origin: i.Origin, Authors: i.Authors,
-			Index: i.Index, LoggedAt: timestamppb.New(i.At), Need: i.Need, Who: i.Who,
+			Index: i.Index, LoggedAt: timestamppb.New(i.At), Need: i.Need, Who: i.Who, Assurance: assurance,
 		})
 	}
 	return connect.NewResponse(out), nil
@@ -162,6 +169,13 @@ func (w *waiting) environments() []string {
 func (w *waiting) add(i console.Item, c *policy.ChangeResult, awaiting []policy.Awaiting) {
 	for _, a := range awaiting {
 		i.Who = append(i.Who, a.Who...)
+		for _, r := range w.set.Rules {
+			for _, slot := range r.Require.Slots {
+				if r.ID == a.Rule {
+					i.Assurance = max(i.Assurance, slot.Assurance)
+				}
+			}
+		}
 	}
 	slices.Sort(i.Who)
 	i.Who = slices.Compact(i.Who)

@@ -61,6 +61,7 @@ func PreviewChange(ctx context.Context, src verify.Source, v *verify.Verifier, i
 	}
 	g, err := verify.Gather(ctx, src, v, verify.Request{
 		Commit: c.Head, Repository: in.Request.Repository, Environment: in.Request.Environment, Baselines: bases,
+		Incidents: in.Set.AsksIncidents(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gather evidence: %w", err)
@@ -79,9 +80,18 @@ func preview(in Input, c Proposed) *Preview {
 			break
 		}
 	}
-	j.conclude()
+	// No glass is broken for a review.
+	switch {
+	case j.denied:
+	case len(j.bentStudies()) > 0:
+		j.denyForRules()
+		j.await()
+	default:
+		p.Enough = true
+	}
+	j.sortIgnored()
 	core := &j.d.Core
-	p.Enough, p.Kind, p.Why, p.Awaiting, p.Ignored = core.Verdict == Allow, core.Kind, core.Why, core.Awaiting, j.d.Annex.Ignored
+	p.Kind, p.Why, p.Awaiting, p.Ignored = core.Kind, core.Why, core.Awaiting, j.d.Annex.Ignored
 	if len(core.Changes) > 0 {
 		p.Change = core.Changes[0]
 	}
@@ -102,7 +112,11 @@ func (j *judge) judgeProposed(c Proposed, p *Preview) {
 	if p.Claimed {
 		p.Paths = j.claimedPaths(m)
 	}
-	j.applyRules(st, &ReleaseVars{Repository: j.in.Request.Repository, Changes: 1})
+	release := ReleaseVars{Repository: j.in.Request.Repository, Changes: 1, Domains: st.class.Domains, Critical: j.in.Set.Domains.highest(st.class.Domains)}
+	if st.vars.AIAssisted {
+		release.AIChanges = 1
+	}
+	j.applyRules(st, &release)
 	j.d.Core.Changes, j.studies = []ChangeResult{st.result}, []*study{st}
 }
 

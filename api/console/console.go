@@ -82,6 +82,8 @@ type Item struct {
 	At                      time.Time
 	Need                    []string // in words
 	Who                     []string // could give it
+	// Assurance is the most that a rule which waits asks of an approval.
+	Assurance roster.Assurance
 	// Changes are those of a release that wait.
 	Changes []string
 }

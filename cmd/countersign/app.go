@@ -69,7 +69,7 @@ Exit codes: 0 allowed, or done; 1 no; 2 wrong use or input; 3 could not tell;
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return wrong("%v; see: %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newKeygen(a), newAttest(a), newCI(a), newRun(a), newApprove(a), newSubmit(a), newAttach(a), newImport(a), newVerify(a), newPack(a),
+	root.AddCommand(newKeygen(a), newAttest(a), newCI(a), newRun(a), newApprove(a), newInbox(a), newSubmit(a), newAttach(a), newImport(a), newVerify(a), newPack(a),
 		newLog(a), newExplain(a), newCohort(a), newFollow(a), newMonitor(a), newPolicy(a), newFreeze(a), newBreakGlass(a), newTrust(a))
 	explainArgs(root)
 	a.complete(root)

@@ -35,6 +35,7 @@ var ofPolicy = map[string]func(*policy.Set) []string{
 		return names(s.Baselines, func(b policy.Baseline) string { return b.Repository })
 	},
 	"agent":    func(s *policy.Set) []string { return principals(s, roster.Agent) },
+	"as":       func(s *policy.Set) []string { return principals(s, roster.Person) },
 	"operator": func(s *policy.Set) []string { return principals(s, roster.Person) },
 }
 

@@ -537,7 +537,9 @@ type InboxResponse struct {
 	// There was more to look at than one answer may take: the oldest was left out.
 	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// Size of the log that it is about.
-	TreeSize      uint64 `protobuf:"varint,3,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	TreeSize uint64 `protobuf:"varint,3,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// Where the server has pages to approve on with a passkey; empty where it has none.
+	Console       string `protobuf:"bytes,4,opt,name=console,proto3" json:"console,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -593,6 +595,13 @@ func (x *InboxResponse) GetTreeSize() uint64 {
 	return 0
 }
 
+func (x *InboxResponse) GetConsole() string {
+	if x != nil {
+		return x.Console
+	}
+	return ""
+}
+
 // InboxItem is a change, a plan or a release that approvals alone would make sufficient.
 type InboxItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -617,8 +626,11 @@ type InboxItem struct {
 	Index    uint64                 `protobuf:"varint,14,opt,name=index,proto3" json:"index,omitempty"`
 	LoggedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=logged_at,json=loggedAt,proto3" json:"logged_at,omitempty"`
 	// What is missing, in words, and who of the roster could give it.
-	Need          []string `protobuf:"bytes,16,rep,name=need,proto3" json:"need,omitempty"`
-	Who           []string `protobuf:"bytes,17,rep,name=who,proto3" json:"who,omitempty"`
+	Need []string `protobuf:"bytes,16,rep,name=need,proto3" json:"need,omitempty"`
+	Who  []string `protobuf:"bytes,17,rep,name=who,proto3" json:"who,omitempty"`
+	// The most that an approval must prove of its reviewer there: key, presence or
+	// verified; empty where nothing is said.
+	Assurance     string `protobuf:"bytes,18,opt,name=assurance,proto3" json:"assurance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -772,6 +784,13 @@ func (x *InboxItem) GetWho() []string {
 	return nil
 }
 
+func (x *InboxItem) GetAssurance() string {
+	if x != nil {
+		return x.Assurance
+	}
+	return ""
+}
+
 var File_countersign_v1_verifier_proto protoreflect.FileDescriptor
 
 const file_countersign_v1_verifier_proto_rawDesc = "" +
@@ -814,11 +833,12 @@ const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"repository\x18\x02 \x01(\tR\n" +
 	"repository\x12 \n" +
 	"\venvironment\x18\x03 \x01(\tR\venvironment\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"{\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x95\x01\n" +
 	"\rInboxResponse\x12/\n" +
 	"\x05items\x18\x01 \x03(\v2\x19.countersign.v1.InboxItemR\x05items\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x1b\n" +
-	"\ttree_size\x18\x03 \x01(\x04R\btreeSize\"\xda\x03\n" +
+	"\ttree_size\x18\x03 \x01(\x04R\btreeSize\x12\x18\n" +
+	"\aconsole\x18\x04 \x01(\tR\aconsole\"\xf8\x03\n" +
 	"\tInboxItem\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1e\n" +
 	"\n" +
@@ -840,7 +860,8 @@ const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\x05index\x18\x0e \x01(\x04R\x05index\x127\n" +
 	"\tlogged_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bloggedAt\x12\x12\n" +
 	"\x04need\x18\x10 \x03(\tR\x04need\x12\x10\n" +
-	"\x03who\x18\x11 \x03(\tR\x03who*y\n" +
+	"\x03who\x18\x11 \x03(\tR\x03who\x12\x1c\n" +
+	"\tassurance\x18\x12 \x01(\tR\tassurance*y\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rVERDICT_ALLOW\x10\x01\x12\x10\n" +
