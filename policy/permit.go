@@ -73,9 +73,7 @@ func HoldAgainst(p *attest.AgentPermissions, acts []Act, at time.Time) []Unpermi
 
 // whyNot says why one act is not permitted; it is empty when it is.
 func whyNot(p *attest.AgentPermissions, scopes []int, a *Act) string {
-	if i := slices.IndexFunc(p.Denies, func(d attest.Deny) bool {
-		return len(d.Environments) == 0 && reaches(d.Capability, d.Resource, d.Kind, []string{a.Environment}, a) || reaches(d.Capability, d.Resource, d.Kind, d.Environments, a)
-	}); i >= 0 {
+	if i := slices.IndexFunc(p.Denies, func(d attest.Deny) bool { return denies(&d, a) }); i >= 0 {
 		return fmt.Sprintf("denied: %s of %s", p.Denies[i].Capability, p.Denies[i].Resource)
 	}
 	why := fmt.Sprintf("no grant names %s of it in %s", a.Verb, a.Environment)
@@ -92,6 +90,22 @@ func whyNot(p *attest.AgentPermissions, scopes []int, a *Act) string {
 		}
 	}
 	return why
+}
+
+// denies reports whether a denial is about an act. What is replaced is deleted, whoever
+// denies deleting it; a kind that is not told may be the one that is denied.
+func denies(d *attest.Deny, a *Act) bool {
+	act, environments, kind := *a, d.Environments, d.Kind
+	if a.Verb == string(attest.VerbReplace) && d.Capability == string(attest.VerbDelete) {
+		act.Verb = d.Capability
+	}
+	if len(environments) == 0 {
+		environments = []string{a.Environment}
+	}
+	if a.Kind == "" {
+		kind = ""
+	}
+	return reaches(d.Capability, d.Resource, kind, environments, &act)
 }
 
 // reaches reports whether a grant or denial is about an act. Without an environment

@@ -124,12 +124,13 @@ func (t *Tool) show(ctx context.Context, plan string) (*Facts, error) {
 	return facts, nil
 }
 
-// cleanEnvironment drops what adds arguments, logs, or swaps providers.
+// cleanEnvironment drops what adds arguments, logs, or swaps providers, and what is ours:
+// the tool and its providers are those of the folder under review.
 func cleanEnvironment(env []string) []string {
 	var out []string
 	for _, e := range env {
 		name, _, _ := strings.Cut(e, "=")
-		if strings.HasPrefix(name, "TF_CLI_ARGS") || strings.HasPrefix(name, "TF_LOG") || name == "TF_REATTACH_PROVIDERS" || name == "TF_WORKSPACE" {
+		if strings.HasPrefix(name, "TF_CLI_ARGS") || strings.HasPrefix(name, "TF_LOG") || name == "TF_REATTACH_PROVIDERS" || name == "TF_WORKSPACE" || strings.HasPrefix(name, "COUNTERSIGN_") {
 			continue
 		}
 		out = append(out, e)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/attest"
+	"github.com/countersign-dev/countersign/attest/planfacts"
 	"github.com/countersign-dev/countersign/policy"
 )
 
@@ -147,7 +148,7 @@ permitted; 1: some of it is not. Whose signature the bundle has is not checked h
 			var acts []policy.Act
 			for _, r := range resources {
 				one := act
-				one.Resource, one.Reversible = r, !irreversible && act.Verb != "delete"
+				one.Resource, one.Reversible = r, !irreversible && planfacts.BuiltinKinds().Reversible(attest.Verb(act.Verb), act.Kind)
 				acts = append(acts, one)
 			}
 			return a.showHeld(p, policy.HoldAgainst(p, acts, a.now()))
@@ -158,7 +159,7 @@ permitted; 1: some of it is not. Whose signature the bundle has is not checked h
 	fl.StringArrayVar(&resources, "resource", nil, "address of what it is done to (repeat for more)")
 	fl.StringVar(&act.Kind, "kind", "", "kind of the resources")
 	fl.StringVar(&act.Environment, "environment", "", "where (needed)")
-	fl.BoolVar(&irreversible, "irreversible", false, "it cannot be undone; a deletion never can")
+	fl.BoolVar(&irreversible, "irreversible", false, "it cannot be undone; deleting, invoking, and replacing what holds state never can")
 	return c
 }
 

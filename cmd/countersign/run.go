@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,8 @@ func newRun(a *app) *cobra.Command {
 		Short: "Run a step of a build or test, and attest its files",
 		Long: `Run a command, and attest what its files were before and after, as an in-toto link
 (link v0.3): the materials, the command, and the products, which are the subjects. The
-command has this process's input, output and environment, and its exit code is the exit code
+command has this process's input, output and environment (but for COUNTERSIGN_KEY_PEM,
+COUNTERSIGN_PASSPHRASE and COUNTERSIGN_TOKEN), and its exit code is the exit code
 here (128 and the signal's number where a signal ended it); signals are passed on to it.
 
 A command that fails is not attested. When it succeeds and the link cannot be made, signed or
@@ -105,11 +108,23 @@ func recordFiles(flag string, patterns []string) ([]attest.LinkArtifact, error) 
 // the step as well.
 var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 
+// withoutSecrets leaves out of an environment what we are told there to sign and to speak
+// with: COUNTERSIGN_ and a name that ends in KEY_PEM, PASSPHRASE or TOKEN. A step builds
+// what others wrote.
+func withoutSecrets(environment []string) []string {
+	return slices.DeleteFunc(environment, func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return strings.HasPrefix(name, "COUNTERSIGN_") &&
+			(strings.HasSuffix(name, "KEY_PEM") || strings.HasSuffix(name, "PASSPHRASE") || strings.HasSuffix(name, "TOKEN"))
+	})
+}
+
 // execute runs a command and returns how it ended, as a shell would: its exit code, or
 // 128 and the number of the signal that ended it. The error says why it did not begin.
 func (a *app) execute(command []string) (int, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.out, a.err
+	cmd.Env = withoutSecrets(os.Environ())
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, passedOn...)
 	defer signal.Stop(signals)
