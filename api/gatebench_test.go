@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/api"
+	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/scenario"
@@ -99,6 +100,75 @@ func BenchmarkGateRelease(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkGateLearning is the warm gate of BenchmarkGateRelease with rules that ask what
+// happened, over 2,000 incidents of which half are within the window.
+func BenchmarkGateLearning(b *testing.B) {
+	for _, size := range []int{10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("entries=%d", size), func(b *testing.B) {
+			fill := &filler{}
+			f := start(b, setup{story: bigRelease(), rules: learningRules, ledger: func(c *ledger.Config) { fill.Stamper, c.Stamper = c.Stamper, fill }})
+			defer f.stop()
+			fill.fill(f, size)
+			f.tell()
+			f.happen(2000)
+			h, err := policy.ReadHistory(b.Context(), api.NewSource(f.ledger), f.trust, true)
+			if err != nil {
+				b.Fatal(err)
+			}
+			v, err := verify.New(verify.Config{Trust: f.trust, Roster: f.set.Roster, Roll: h, OwnLog: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			in := policy.Input{
+				History: h, Now: f.clock.now(), MaxViewAge: 10_000 * time.Hour,
+				Request: policy.Request{Artifact: &artifact, Repository: scenario.Repository, Environment: "production"},
+			}
+			judge := func() {
+				d, g, err := policy.Judge(b.Context(), api.NewSource(f.ledger), v, in)
+				if err != nil || d.Core.Verdict != policy.Allow || len(d.Core.Changes) != 20 || len(g.Incidents) != 2000 {
+					b.Fatalf("%+v, %v", d.Core, err)
+				}
+			}
+			judge()
+			for b.Loop() {
+				judge()
+			}
+		})
+	}
+}
+
+const learningRules = `
+  - id: reviewed
+    title: Somebody else approves every change
+    require:
+      approvals: [{count: 1}]
+  - id: after-an-incident
+    title: Two people approve after a Sev1
+    when: incidents.sev1("7d") > 0 || incidents.any("core", "30d") > 5000
+    require:
+      approvals: [{count: 2}]
+  - id: deep-dives
+    title: Reviews are owed
+    when: change.aiAssisted || change.tier >= tiers.medium
+    require:
+      deepDives: sev1
+`
+
+// happen logs incidents of another domain than the release touches.
+func (f *fixture) happen(n int) {
+	f.t.Helper()
+	for from := 0; from < n; from += 100 {
+		var batch [][]byte
+		for i := from; i < min(n, from+100); i++ {
+			at := attest.At(f.clock.now().Add(-time.Hour))
+			batch = append(batch, f.sign("pager", (&attest.Incident{
+				ID: fmt.Sprintf("INC-%d", i), Severity: attest.Severities()[i%4], StartedAt: at, DetectedAt: at, ResolvedAt: &at, Domains: []string{"core"}, ReportedAt: at,
+			}).Statement()))
+		}
+		f.append(batch...)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/ledger/tlog"
-	"github.com/countersign-dev/countersign/policy/incident"
 	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/verify"
 )
@@ -102,7 +101,7 @@ type judge struct {
 	excepted    time.Time // when the first exception ends that stood in; zero: none did
 	citations   []citation
 	outcomes    *happened // nil until a rule asks
-	within      map[lookBack][]*incident.Incident
+	looked      map[lookBack]*lately
 
 	to      gitfacts.ID
 	rosters []*roster.Roster // that were in force up to now, the present one first

@@ -61,9 +61,12 @@ func (j *judge) officer(it item) bool { return j.rosterFor(it.Evidence).MayFreez
 // touches reports whether a change reaches one of the domains. One whose paths are only
 // claimed, or that touches what no domain claims, may reach any.
 func touches(st *study, domains []string) bool {
-	return len(domains) == 0 || st.vars.Claimed || st.class.Unclaimed ||
+	return len(domains) == 0 || touchesAny(st) ||
 		slices.ContainsFunc(domains, func(d string) bool { return slices.Contains(st.class.Domains, d) })
 }
+
+// touchesAny reports whether nobody knows all that a change touches.
+func touchesAny(st *study) bool { return st.vars.Claimed || st.class.Unclaimed }
 
 // thawed reports whether enough officers lifted a freeze after it was logged.
 func (j *judge) thawed(freeze item) bool {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -16,7 +17,8 @@ import (
 // happened is every incident of the log that was judged, and what was said of them.
 type happened struct {
 	list    []*incident.Incident
-	items   map[uint64]item // statements and reviews, by index
+	ofAny   map[*incident.Incident]bool // those that may be of any domain
+	items   map[uint64]item             // statements and reviews, by index
 	ignored []Ignored
 }
 
@@ -30,10 +32,7 @@ func (j *judge) incidents() *happened {
 		history *History
 		set     attest.Digest
 	}
-	key := of{history: j.in.History}
-	if key.history == nil {
-		key.set = j.in.Set.digest
-	}
+	key := of{j.in.History, j.in.Set.digest}
 	if len(j.in.off) > 0 {
 		j.outcomes = j.readIncidents()
 	} else {
@@ -70,7 +69,12 @@ func (j *judge) readIncidents() *happened {
 		}
 	}
 	out.ignored = append(out.ignored, sub.d.Annex.Ignored...)
-	out.list = h.At(j.view.Size)
+	out.list, out.ofAny = h.At(j.view.Size), make(map[*incident.Incident]bool)
+	for _, inc := range out.list {
+		if j.ofAny(inc) {
+			out.ofAny[inc] = true
+		}
+	}
 	return out
 }
 
@@ -117,35 +121,71 @@ func (j *judge) mayRevokeID(by, holder string) bool {
 type lookBack struct {
 	severity attest.Severity
 	span     time.Duration
+	owed     bool // those without a review, whatever the span
 }
 
-// recent are the incidents of a severity or worse that are not over, or were not when
-// the window began.
-func (j *judge) recent(severity attest.Severity, span time.Duration) []*incident.Incident {
-	key := lookBack{severity, span}
-	if list, ok := j.within[key]; ok {
-		return list
+// lately are the incidents that a rule asks for, by domain.
+type lately struct {
+	all, any []*incident.Incident
+	of       map[string][]*incident.Incident
+}
+
+// look finds the incidents of a severity or worse that are not over, or were not when the
+// window began; or those whose reviews are owed.
+func (j *judge) look(want lookBack) *lately {
+	if l, ok := j.looked[want]; ok {
+		return l
 	}
-	list := []*incident.Incident{}
-	for _, inc := range j.incidents().list {
+	l, happened := &lately{of: make(map[string][]*incident.Incident)}, j.incidents()
+	for _, inc := range happened.list {
 		last := inc.Known
 		if inc.Over.After(last) {
 			last = inc.Over
 		}
-		if !inc.Severity.Below(severity) && j.on(checkIncidents) && (inc.Over.IsZero() || !j.in.Now.After(last.Add(span))) {
-			list = append(list, inc)
+		switch {
+		case inc.Severity.Below(want.severity):
+		case want.owed && (len(inc.Reviewed) > 0 || !j.on(checkDives)):
+		case !want.owed && (!j.on(checkIncidents) || !inc.Over.IsZero() && j.in.Now.After(last.Add(want.span))):
+		default:
+			l.all = append(l.all, inc)
+			if happened.ofAny[inc] {
+				l.any = append(l.any, inc)
+				continue
+			}
+			for _, d := range inc.Said.Domains {
+				l.of[d] = append(l.of[d], inc)
+			}
 		}
 	}
-	if j.within == nil {
-		j.within = make(map[lookBack][]*incident.Incident)
+	if j.looked == nil {
+		j.looked = make(map[lookBack]*lately)
 	}
-	j.within[key] = list
-	return list
+	j.looked[want] = l
+	return l
 }
 
-// reaches reports whether an incident is of what a change touches.
-func (j *judge) reaches(inc *incident.Incident, st *study) bool {
-	return j.ofAny(inc) || touches(st, inc.Said.Domains)
+// hit are those that are of one of some domains, each once, in log order.
+func (l *lately) hit(domains []string) []*incident.Incident {
+	out, lists := l.any[:len(l.any):len(l.any)], 0
+	for _, d := range domains {
+		if more := l.of[d]; len(more) > 0 {
+			out = append(out, more...)
+			lists++
+		}
+	}
+	if lists == 0 || lists == 1 && len(l.any) == 0 {
+		return out
+	}
+	slices.SortFunc(out, func(a, b *incident.Incident) int { return cmp.Compare(a.First.Index, b.First.Index) })
+	return slices.Compact(out)
+}
+
+// touched are those of what a change touches.
+func (l *lately) touched(st *study) []*incident.Incident {
+	if touchesAny(st) {
+		return l.all
+	}
+	return l.hit(st.class.Domains)
 }
 
 // ofAny reports whether an incident may be of any domain: it names none, or one that the
@@ -171,39 +211,45 @@ func named(inc *incident.Incident) string {
 	return fmt.Sprintf("%s (%s)", clean(inc.ID), inc.Severity)
 }
 
-// because says in words which incidents a rule applies for.
+// Of many incidents the newest are named, and cited.
+const (
+	mostNamed = 3
+	mostCited = 20
+)
+
+// because says in words which incidents a rule applies for, newest first.
 func (j *judge) because(seen []*incident.Incident) string {
-	const most = 3
+	seen = slices.Clone(seen)
+	slices.SortFunc(seen, func(a, b *incident.Incident) int { return cmp.Compare(b.First.Index, a.First.Index) })
+	seen = slices.Compact(seen)
 	var out []string
 	for i, inc := range seen {
-		j.citeIncident(inc)
-		if i < most {
+		if i < mostCited {
+			j.citeIncident(inc)
+		}
+		if i < mostNamed {
 			out = append(out, fmt.Sprintf("%s #%d%s", named(inc), inc.First.Index, only(cleanAll(inc.Said.Domains))))
 		}
 	}
-	if len(seen) > most {
-		out = append(out, fmt.Sprintf("%d more", len(seen)-most))
+	if len(seen) > mostNamed {
+		out = append(out, fmt.Sprintf("%d more", len(seen)-mostNamed))
 	}
 	return strings.Join(out, ", ")
 }
 
-// undived lists the incidents of what a change touches, of a severity or worse, that have
-// had no review which two people signed. Those that had one are cited with it.
-func (j *judge) undived(severity attest.Severity, st *study) []*incident.Incident {
-	var out []*incident.Incident
+// reviewed cites the reviews that were owed of what a change touches.
+func (j *judge) reviewed(severity attest.Severity, st *study) {
+	n := 0
 	for _, inc := range j.incidents().list {
-		if inc.Severity.Below(severity) || !j.on(checkDives) || !j.reaches(inc, st) {
+		if len(inc.Reviewed) == 0 || inc.Severity.Below(severity) || !j.incidents().ofAny[inc] && !touches(st, inc.Said.Domains) {
 			continue
 		}
-		if len(inc.Reviewed) == 0 {
-			out = append(out, inc)
-			continue
-		}
-		for _, index := range inc.Reviewed {
-			j.cite(j.incidents().items[index], "deep dive of "+named(inc))
+		if n++; n <= mostCited {
+			for _, index := range inc.Reviewed {
+				j.cite(j.incidents().items[index], "deep dive of "+named(inc))
+			}
 		}
 	}
-	return out
 }
 
 // dive holds a rule's demand for reviews against a change; "" where none is owed.
@@ -211,13 +257,14 @@ func (j *judge) dive(severity attest.Severity, st *study) (why, need string) {
 	if severity == "" {
 		return "", ""
 	}
-	owed := j.undived(severity, st)
+	j.reviewed(severity, st)
+	owed := j.look(lookBack{severity: severity, owed: true}).touched(st)
 	if len(owed) == 0 {
 		return "", ""
 	}
 	why = "no deep dive that two people signed: " + j.because(owed)
-	for _, inc := range owed {
-		if inc.Reviewer != "" {
+	for i, inc := range owed {
+		if inc.Reviewer != "" && i < mostNamed {
 			why += fmt.Sprintf("; %s has signed one of %s, alone", inc.Reviewer, clean(inc.ID))
 		}
 	}

@@ -230,7 +230,7 @@ func (j *judge) applies(r *Rule, st *study, release *ReleaseVars) (yes bool, bec
 		g.outcomes = &outcomes{j: j, st: st}
 	}
 	if yes, err = r.When.eval(g); yes && g.outcomes != nil && len(g.outcomes.seen) > 0 {
-		because = "because of " + j.because(g.outcomes.seen)
+		because = "because of " + j.because(slices.Concat(g.outcomes.seen...))
 	}
 	return yes, because, err
 }

@@ -27,7 +27,7 @@ import (
 type outcomes struct {
 	j    *judge
 	st   *study
-	seen []*incident.Incident // that counted, in log order
+	seen [][]*incident.Incident // that counted, perhaps more than once
 }
 
 var (
@@ -106,27 +106,15 @@ func (o *outcomes) count(severity attest.Severity, domain string, span time.Dura
 	if domain != "" && !o.j.in.Set.Domains.Has(domain) {
 		return 0, fmt.Errorf("incidents: domain %q is unknown", clean(domain))
 	}
-	n := 0
-	for _, inc := range o.j.recent(severity, span) {
-		if o.hits(inc, domain) {
-			n++
-			o.note(inc)
-		}
+	l := o.j.look(lookBack{severity: severity, span: span})
+	list := l.touched(o.st)
+	if domain != "" {
+		list = l.hit([]string{domain})
 	}
-	return n, nil
-}
-
-func (o *outcomes) hits(inc *incident.Incident, domain string) bool {
-	if domain == "" {
-		return o.j.reaches(inc, o.st)
+	if len(list) > 0 {
+		o.seen = append(o.seen, list)
 	}
-	return slices.Contains(inc.Said.Domains, domain) || o.j.ofAny(inc)
-}
-
-func (o *outcomes) note(inc *incident.Incident) {
-	if !slices.Contains(o.seen, inc) {
-		o.seen = append(o.seen, inc)
-	}
+	return len(list), nil
 }
 
 // remaining is what is left of the budget of a domain, or the least of the domains that
@@ -142,12 +130,11 @@ func (o *outcomes) remaining(domain string) (float64, error) {
 		if domain != "" && b.Domain != domain || domain == "" && !touches(o.st, []string{b.Domain}) {
 			continue
 		}
-		var list []*incident.Incident
-		for _, inc := range o.j.incidents().list {
-			if !inc.Severity.Below(b.Severity) && o.hits(inc, b.Domain) && (inc.Said.ResolvedAt == nil || inc.Said.ResolvedAt.After(o.j.in.Now.Add(-b.Window))) {
-				list = append(list, inc)
-				o.note(inc)
-			}
+		list := slices.DeleteFunc(slices.Clone(o.j.look(lookBack{severity: b.Severity, span: maxWindow}).hit([]string{b.Domain})), func(inc *incident.Incident) bool {
+			return inc.Said.ResolvedAt != nil && !inc.Said.ResolvedAt.After(o.j.in.Now.Add(-b.Window))
+		})
+		if len(list) > 0 {
+			o.seen = append(o.seen, list)
 		}
 		least = min(least, b.remaining(list, o.j.in.Now))
 	}
