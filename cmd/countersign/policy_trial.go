@@ -28,6 +28,8 @@ DIR/trials/*.yaml are run.
           paths: [src/a.go]
           origin: ai                     # what the author declares; or message with trailers
           approved: [bob]                # and rejected; late: after the merge
+      incidents:                         # after the last merge; and open: true, lowered: [alice, bob]
+        - {severity: sev1, domains: [checkout], reviewed: [alice, bob]}
       wait: 24h                          # before the release
       expect:
         verdict: deny

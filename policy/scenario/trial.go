@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ type Trial struct {
 	Name        string
 	Environment string
 	Changes     []TrialChange
-	Wait        time.Duration // between the last merge and the release
+	Incidents   []TrialIncident // that broke out after the last merge
+	Wait        time.Duration   // between them and the release
 	Want        Wanted
 }
 
@@ -33,6 +35,15 @@ type TrialChange struct {
 	Approved, Present, Rejected, Late []string
 	Unreviewed                        bool // pushed onto the branch
 	Admitters                         int  // services that make the merge again; zero: all that may
+}
+
+// A TrialIncident is something that broke.
+type TrialIncident struct {
+	Severity attest.Severity
+	Domains  []string
+	Open     bool // it is not over
+	// Lowered are who says that it was a sev4 after all, Reviewed who signs its review.
+	Lowered, Reviewed []string
 }
 
 // Wanted is what is expected of the decision. What is empty is not looked at.
@@ -190,6 +201,15 @@ func (tr *Trial) steps(c *company) ([]step, error) {
 		}
 		last = tr.change(c, i+1, &ch, do)
 	}
+	named := func(name, verb string, opts map[string]string, args ...string) {
+		do(verb, opts, args...)
+		out[len(out)-1].name = name
+	}
+	for i := range tr.Incidents {
+		if err := tr.Incidents[i].tell(c, i+1, named); err != nil {
+			return nil, err
+		}
+	}
 	if tr.Wait > 0 {
 		do("wait", nil, tr.Wait.String())
 	}
@@ -241,6 +261,38 @@ func (tr *Trial) change(c *company, n int, ch *TrialChange, do func(string, map[
 	}
 	say("approve", "", ch.Late)
 	return merged
+}
+
+// tell tells an incident: an owner reports it.
+func (in *TrialIncident) tell(c *company, n int, do func(name, verb string, opts map[string]string, args ...string)) error {
+	for _, id := range slices.Concat(in.Lowered, in.Reviewed) {
+		if _, known := c.set.Roster.Principal(id); !known {
+			return fmt.Errorf("incident %d: %q is nobody of people.yaml", n, id)
+		}
+	}
+	id, first, now := fmt.Sprintf("INC-%d", n), fmt.Sprintf("i%d", n), fmt.Sprintf("i%d", n)
+	opts := map[string]string{"domains": strings.Join(in.Domains, ",")}
+	if in.Open {
+		opts["open"] = "yes"
+	}
+	do(first, "incident", opts, c.key(c.set.Roster.Owners[0]), id, string(in.Severity))
+	for i, who := range in.Lowered {
+		if i > 0 {
+			do("", "second", nil, c.key(who), now)
+			continue
+		}
+		lower := maps.Clone(opts)
+		lower["over"], now = first, "lowered "+first
+		do(now, "incident", lower, c.key(who), id, string(attest.Sev4))
+	}
+	for i, who := range in.Reviewed {
+		if i > 0 {
+			do("", "second", nil, c.key(who), "review of "+first)
+			continue
+		}
+		do("review of "+first, "dive", map[string]string{"of": first}, c.key(who), id)
+	}
+	return nil
 }
 
 // Misses says in what a decision is not what was wanted; nothing where it is.

@@ -3,6 +3,7 @@ package scenario
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -69,7 +70,7 @@ func ParseTrials(file string, text []byte) ([]Trial, error) {
 
 func parseTrial(v strictyaml.Node) (Trial, error) {
 	t := Trial{Environment: "production"}
-	err := v.Fields([]string{"name", "environment", "changes", "wait", "expect"}, func(key string, f strictyaml.Node) (err error) {
+	err := v.Fields([]string{"name", "environment", "changes", "incidents", "wait", "expect"}, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "name":
 			t.Name, err = f.Text()
@@ -82,6 +83,14 @@ func parseTrial(v strictyaml.Node) (Trial, error) {
 				c, err := parseChange(item)
 				if t.Changes = append(t.Changes, c); len(t.Changes) > maxTrials && err == nil {
 					err = item.Errorf("more than %d changes", maxTrials)
+				}
+				return err
+			})
+		case "incidents":
+			err = f.Items(func(item strictyaml.Node) error {
+				in, err := parseIncident(item)
+				if t.Incidents = append(t.Incidents, in); len(t.Incidents) > maxTrials && err == nil {
+					err = item.Errorf("more than %d incidents", maxTrials)
 				}
 				return err
 			})
@@ -133,6 +142,32 @@ func parseChange(v strictyaml.Node) (TrialChange, error) {
 		err = v.Errorf("an unreviewed change has no origin, approved, present, rejected or late")
 	}
 	return c, err
+}
+
+func parseIncident(v strictyaml.Node) (TrialIncident, error) {
+	var in TrialIncident
+	err := v.Fields([]string{"severity", "domains", "open", "lowered", "reviewed"}, func(key string, f strictyaml.Node) (err error) {
+		switch key {
+		case "severity":
+			var s string
+			s, err = f.OneOf("severity", []string{string(attest.Sev1), string(attest.Sev2), string(attest.Sev3), string(attest.Sev4)})
+			in.Severity = attest.Severity(s)
+		case "domains":
+			in.Domains, err = f.Texts()
+			slices.Sort(in.Domains)
+		case "open":
+			in.Open, err = f.Bool()
+		case "lowered":
+			in.Lowered, err = f.Texts()
+		case "reviewed":
+			in.Reviewed, err = f.Texts()
+		}
+		return err
+	})
+	if err == nil && in.Severity == "" {
+		err = v.Errorf("an incident needs a severity")
+	}
+	return in, err
 }
 
 // checkPaths keeps what git's input could read as something else out of the trial.
