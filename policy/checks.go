@@ -73,6 +73,10 @@ const (
 	checkWhole         check = "whole"             // what nobody lists is the worst
 	checkMaker         check = "maker"             // who made a plan says so
 	checkOwnLevel      check = "own-level"         // the level of authors who are not authenticated is nobody's
+	checkPermitted     check = "permitted"         // an agent does only what it was permitted
+	checkNewest        check = "newest"            // by the newest word about it
+	checkGrantor       check = "grantor"           // of somebody who answers for it still
+	checkNamed         check = "named"             // and nothing is permitted to an agent that nobody knows
 	checkOwnHand       check = "own-hand"          // what a service says of notes authenticates no author
 	checkExceptRule    check = "except-rule"       // exceptions: for this rule
 	checkExceptTime    check = "except-time"       // from its beginning to its end
@@ -166,6 +170,10 @@ var checks = [...]check{
 	checkMaker,
 	checkOwnLevel,
 	checkOwnHand,
+	checkPermitted,
+	checkNewest,
+	checkGrantor,
+	checkNamed,
 	checkRecomputers,
 	checkExceptRule,
 	checkExceptTime,

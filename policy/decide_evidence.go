@@ -33,6 +33,7 @@ type evidence struct {
 	operations  []item                 // what is said of the plan that was asked about
 	ofPlan      []item                 // approvals of it
 	agentMade   map[gitfacts.ID][]item // provenance of commits that an agent made
+	permissions map[string][]item      // what agents may do, by roster id
 }
 
 // readEvidence keeps, of everything that was gathered, what somebody may say, once.
@@ -40,7 +41,8 @@ func (j *judge) readEvidence() {
 	perCommit := func() map[gitfacts.ID][]item { return make(map[gitfacts.ID][]item, len(j.in.Gathered.Range)) }
 	j.evidence = evidence{
 		changes: perCommit(), admissions: perCommit(), authorships: perCommit(), risks: perCommit(), approvals: perCommit(), agentMade: make(map[gitfacts.ID][]item),
-		byChange: make(map[string][]item, len(j.in.Gathered.Range)),
+		permissions: make(map[string][]item),
+		byChange:    make(map[string][]item, len(j.in.Gathered.Range)),
 	}
 	for _, e := range j.inOrder() {
 		if it, ok := j.accept(e); ok {
@@ -188,6 +190,8 @@ func (j *judge) file(it item) {
 		}
 	case *attest.Operation:
 		j.fileOperation(it, p)
+	case *attest.AgentPermissions:
+		j.filePermissions(it, p)
 	case *attest.Approval:
 		if p.About != nil {
 			j.filePlanApproval(it, p)

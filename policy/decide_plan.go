@@ -65,6 +65,8 @@ func (j *judge) judgePlan() {
 	j.classifyPlan(st)
 	st.heard = j.hear(st.merge, &st.authors)
 	j.describePlan(st, origin)
+	j.holdAgents(st, origin)
+	st.planned.ByAgent, st.planned.Unpermitted = st.byAgent, len(st.beyond) > 0
 	st.result.Rules = make([]Finding, 0, len(j.in.Set.Rules)+1)
 	j.applyRules(st, &ReleaseVars{})
 	j.d.Core.Changes = []ChangeResult{st.result}

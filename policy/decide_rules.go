@@ -24,6 +24,7 @@ type study struct {
 	*merge
 	authors
 	heard
+	held    // of a plan
 	binding attest.Binding
 	unbound string // why the binding is not better
 	paths   []gitfacts.Path
@@ -264,6 +265,11 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 	if missing := unavailable(q, j.in.Gathered.Followed()); missing != "" && j.on(checkAvailable) {
 		return fail(NotAvailable, "it asks for %s, which is not to be had here", missing)
 	}
+	if q.Permitted && j.on(checkPermitted) {
+		if why := j.unpermitted(st); why != "" {
+			return fail(NotPermitted, "%s", why)
+		}
+	}
 	if q.Recomputers > 0 && j.on(checkRecomputers) {
 		if by := st.merge.admitters(); len(by)-1 < q.Recomputers {
 			return fail(Unbound, "%d services made the merge and admitted it (%s); the rule asks for %d besides the first", len(by), strings.Join(by, ", "), q.Recomputers)
@@ -296,6 +302,9 @@ func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 		f.Why = counted(voices, at)
 		if len(seats) == 0 {
 			f.Why = "its binding is " + string(st.binding)
+			if r.Require.Permitted {
+				f.Why = st.permittedWhy()
+			}
 		}
 		return f
 	}

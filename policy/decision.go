@@ -136,6 +136,9 @@ type PlanResult struct {
 	Irreversible int                 `json:"irreversible"`
 	// Harm lists what cannot be undone, "verb address", sorted: the first 100.
 	Harm []string `json:"harm"`
+	// Unpermitted lists what the agents that made it were not permitted, "agent: verb
+	// address: why": the first 100, and only where a rule asks.
+	Unpermitted []string `json:"unpermitted,omitempty"`
 }
 
 // Author is one person or address in the author set of a change.

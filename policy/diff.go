@@ -241,7 +241,7 @@ func (d *differ) rule(where string, a, b *Rule) {
 func (r Rule) unlisted() Rule {
 	r.ID, r.About, r.Title, r.When, r.Mode, r.Remedy, r.EffectiveFrom, r.Controls, r.Forbid = "", "", "", nil, "", "", time.Time{}, nil, false
 	q := &r.Require
-	q.Slots, q.Bindings, q.Timing, q.MaxAge, q.Followed, q.Recomputers, q.DeepDives = nil, nil, "", 0, false, 0, ""
+	q.Slots, q.Bindings, q.Timing, q.MaxAge, q.Followed, q.Recomputers, q.DeepDives, q.Permitted = nil, nil, "", 0, false, 0, "", false
 	return r
 }
 
@@ -295,6 +295,11 @@ func (d *differ) require(where string, a, b *Require) {
 		dives = Tighter
 	}
 	d.note(where+": deepDives", string(a.DeepDives), string(b.DeepDives), dives)
+	permitted := Waits
+	if b.Permitted {
+		permitted = Tighter
+	}
+	d.note(where+": permitted", text(a.Permitted), text(b.Permitted), permitted)
 	ordered(d, where+": recomputers", a.Recomputers, b.Recomputers, text[int])
 }
 

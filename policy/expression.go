@@ -91,7 +91,9 @@ type PlanVars struct {
 	AIAssisted    bool     `cel:"aiAssisted"` // everything but a believed "human"
 	AuthorLevel   int      `cel:"authorLevel"`
 	Authenticated bool     `cel:"authenticated"`
-	Claimed       bool     `cel:"claimed"` // no service read it out of the plan file
+	Claimed       bool     `cel:"claimed"`     // no service read it out of the plan file
+	ByAgent       bool     `cel:"byAgent"`     // an agent made it, or somebody says that AI did
+	Unpermitted   bool     `cel:"unpermitted"` // it does what was not permitted to every agent that made it
 }
 
 // expressions compiles the expressions of one policy set.

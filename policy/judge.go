@@ -30,7 +30,8 @@ func Judge(ctx context.Context, src verify.Source, v *verify.Verifier, in Input)
 	g, err := verify.Gather(ctx, src, v, verify.Request{
 		Plan: in.Request.Plan, Artifact: in.Request.Artifact, Commit: in.Request.Commit,
 		Repository: in.Request.Repository, Environment: in.Request.Environment, Baselines: in.Set.baselines(in.Request),
-		Incidents: in.Set.AsksIncidents(),
+		Incidents:   in.Set.AsksIncidents(),
+		Permissions: in.Set.HoldsAgents(),
 	})
 	if err != nil {
 		err = fmt.Errorf("gather evidence: %w", err)

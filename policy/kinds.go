@@ -20,6 +20,7 @@ const (
 	AmbiguousSource    Kind = "AMBIGUOUS_SOURCE"             // more than one source commit
 	RoleConflict       Kind = "ROLE_CONFLICT"                // one key, two roles that must be apart
 	Forbidden          Kind = "FORBIDDEN"                    // a rule forbids such changes
+	NotPermitted       Kind = "NOT_PERMITTED"                // an agent goes beyond what it may do
 	NotAvailable       Kind = "NOT_AVAILABLE"                // a rule asks for what this version cannot check
 	NegativeUnreadable Kind = "NEGATIVE_EVIDENCE_UNREADABLE" // a revocation or veto that nobody can read
 	PolicyInvalid      Kind = "POLICY_INVALID"               // the policy gives no answer

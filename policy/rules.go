@@ -105,6 +105,8 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 		return r, v.Errorf("rule %q is about plans, which have no binding, merge, merger or replay: bindings, timing, recomputers and exclude: [merger] mean nothing there", r.ID)
 	case r.About == AboutPlan && slices.ContainsFunc(r.Require.Slots, func(s Slot) bool { return s.least() == roster.ByForge }):
 		return r, v.Errorf("rule %q is about plans, and forges witness no approvals of plans", r.ID)
+	case r.About == AboutChange && r.Require.Permitted:
+		return r, v.Errorf("rule %q is about changes, and permissions are about what is done to the world: permitted is for rules `about: plan`", r.ID)
 	case r.ID == "" || r.Title == "":
 		return r, v.Errorf("a rule needs an id and a title")
 	case requires == r.Forbid:
@@ -132,7 +134,7 @@ func controls(v strictyaml.Node) ([]string, error) {
 func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 	var q Require
 	present := false
-	known := []string{"approvals", "bindings", "timing", "maxAge", "presence", "followed", "recomputers", "deepDives"}
+	known := []string{"approvals", "bindings", "timing", "maxAge", "presence", "followed", "recomputers", "deepDives", "permitted"}
 	err := v.Fields(known, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "approvals":
@@ -155,6 +157,8 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 			q.Recomputers, err = f.Int(1, 10)
 		case "deepDives":
 			q.DeepDives, err = severity(f)
+		case "permitted":
+			q.Permitted, err = f.Bool()
 		}
 		return err
 	})
@@ -175,7 +179,7 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 			q.Slots[i].Assurance = max(q.Slots[i].Assurance, roster.Present)
 		}
 	}
-	if len(q.Slots) == 0 && q.Bindings == nil && !q.Followed && q.Recomputers == 0 && q.DeepDives == "" {
+	if len(q.Slots) == 0 && q.Bindings == nil && !q.Followed && q.Recomputers == 0 && q.DeepDives == "" && !q.Permitted {
 		return q, v.Errorf("requires nothing")
 	}
 	return q, nil

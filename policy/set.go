@@ -129,6 +129,8 @@ type Require struct {
 	// DeepDives are owed for incidents of this severity or worse: until two people have
 	// signed a review of one, what touches its domains does not go. Empty: none are.
 	DeepDives attest.Severity
+	// Permitted asks, of a plan, that all of it was permitted to the agents that made it.
+	Permitted bool
 }
 
 // A Slot asks for Count distinct people.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy/roster"
 )
 
 // Limits on one gathering.
@@ -25,6 +26,8 @@ type Request struct {
 	Commit   gitfacts.ID    // without Artifact, the last commit of the range
 	// Repository is the one that counts, and Environment where the release goes.
 	Repository, Environment string
+	// Permissions asks what the agents that made a plan may do, too.
+	Permissions bool
 	// Baselines are the commits that the policy accepts as a start there.
 	Baselines []gitfacts.ID
 	// Incidents asks for everything that was ever said about incidents.
@@ -124,8 +127,47 @@ func (g *gatherer) plan() error {
 	if err := g.find(key); err != nil {
 		return err
 	}
-	g.about(key, "sha256", g.out.Request.Plan.String())
+	said := g.about(key, "sha256", g.out.Request.Plan.String())
 	g.changes = []string{key}
+	if g.out.Request.Permissions {
+		return g.permissions(said)
+	}
+	return nil
+}
+
+// permissions finds what was permitted to everybody who may be an agent that made a plan:
+// who signed what it does, and whoever is named there.
+func (g *gatherer) permissions(said []*Evidence) error {
+	var keys []string
+	for _, e := range said {
+		p, ok := e.statement.Predicate.(*attest.Operation)
+		if !ok {
+			continue
+		}
+		names := []string{p.PlannedBy}
+		for _, a := range p.Agents {
+			names = append(names, a.Tool)
+		}
+		for _, people := range g.v.rosters() {
+			if by, _, ok := people.ByKey(e.signer); ok && by.Kind == roster.Agent {
+				names = append(names, by.ID)
+			}
+			if by, ok := people.ByEmail(p.PlannedBy); ok {
+				names = append(names, by.ID)
+			}
+		}
+		for _, n := range names {
+			if n != "" {
+				keys = append(keys, attest.AgentKey(n))
+			}
+		}
+	}
+	if err := g.find(keys...); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		g.use(k)
+	}
 	return nil
 }
 

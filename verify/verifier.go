@@ -100,11 +100,7 @@ func New(c Config) (*Verifier, error) {
 
 func (v *Verifier) readKeys() error {
 	service := roster.KeyID(v.trust.Service.ID())
-	all := []*roster.Roster{v.roster}
-	if v.roll != nil {
-		all = append(all, v.roll.Rosters()...)
-	}
-	for _, r := range all {
+	for _, r := range v.rosters() {
 		for _, p := range r.Principals() {
 			for _, k := range p.Keys {
 				if _, known := v.keys[k.ID]; known || k.SPKI == nil {
@@ -130,6 +126,15 @@ func (v *Verifier) readKeys() error {
 		v.keys[id] = c.Key
 	}
 	return nil
+}
+
+// rosters are all that this verifier knows, the one that it was made with first.
+func (v *Verifier) rosters() []*roster.Roster {
+	all := []*roster.Roster{v.roster}
+	if v.roll != nil {
+		all = append(all, v.roll.Rosters()...)
+	}
+	return all
 }
 
 // rosterNow is the roster for what is offered to the log at a time.

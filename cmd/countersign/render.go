@@ -88,6 +88,9 @@ func (a *app) renderPlan(c *policy.Core) {
 		if p.Irreversible > 10 {
 			a.printf("            … %s that cannot be undone, in all\n", plural(p.Irreversible, "operation"))
 		}
+		for _, u := range p.Unpermitted[:min(len(p.Unpermitted), 10)] {
+			a.printf("  beyond    %s\n", a.red(u))
+		}
 		because := ch.Because
 		if len(because) > 3 {
 			because = append(slices.Clone(because[:3]), "…")

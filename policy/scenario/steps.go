@@ -39,6 +39,8 @@ func (t *teller) do(s *step) error {
 		return t.review(s, now)
 	case "operation":
 		return t.operation(s, now)
+	case "permit":
+		return t.permit(s, now)
 	case "authorship":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Authorship{
 			Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: number(s.arg(1))}, Origin: attest.Origin(s.arg(2)),

@@ -15,6 +15,7 @@
 //
 //	operation carol p1 delete:aws_db_instance.main origin=human
 //	operation gate p1 delete:aws_db_instance.main derived=plan
+//	permit alice claude update:aws_instance.*
 //	approve bob plan=p1
 //	ask plan=p1
 //
@@ -336,7 +337,8 @@ func (t *teller) judge() (*Told, error) {
 	}
 	told.Input.Gathered, told.Err = verify.Gather(context.Background(), t.log, t.verifier, verify.Request{
 		Plan: req.Plan, Artifact: req.Artifact, Commit: req.Commit, Repository: req.Repository, Environment: req.Environment, Baselines: baselines,
-		Incidents: t.set.AsksIncidents(),
+		Incidents:   t.set.AsksIncidents(),
+		Permissions: t.set.HoldsAgents(),
 	})
 	return told, nil
 }
