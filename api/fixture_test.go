@@ -169,6 +169,13 @@ func (f *fixture) open(s setup) {
 	serving, stopServing := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(serving, listener, nil, 10*time.Second) }()
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		if c.Forges != nil {
+			c.Forges.Run(serving, server.Forges())
+		}
+	}()
 	stopped := false
 	f.stop = func() {
 		if stopped {
@@ -178,6 +185,12 @@ func (f *fixture) open(s setup) {
 		stopServing()
 		if err := <-served; err != nil {
 			t.Errorf("serve: %v", err)
+		}
+		<-worked
+		if c.Forges != nil {
+			if err := c.Forges.Close(); err != nil {
+				t.Errorf("close the forges: %v", err)
+			}
 		}
 		stopRunning()
 		if err := <-ended; err != nil {

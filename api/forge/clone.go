@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,14 +75,18 @@ func (k *clone) git(ctx context.Context, args ...string) (string, error) {
 // fetch brings a branch up to date, and the head of a change or group; either may be
 // empty. Branches follow the forge, also back.
 func (k *clone) fetch(ctx context.Context, branch, headRef string) error {
-	args := []string{"fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", k.url}
+	fetch := []string{"fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", k.url}
+	all := slices.Clone(fetch)
 	if branch != "" {
-		args = append(args, "+"+branch+":"+branch)
+		all = append(all, "+"+branch+":"+branch)
 	}
 	if headRef != "" {
-		args = append(args, "+"+headRef+":refs/forge/"+strings.TrimPrefix(headRef, "refs/"))
+		all = append(all, "+"+headRef+":refs/forge/"+strings.TrimPrefix(headRef, "refs/"))
 	}
-	_, err := k.git(ctx, args...)
+	_, err := k.git(ctx, all...)
+	if err != nil && refused(err) && branch != "" && headRef != "" { // the forge has forgotten the head
+		_, err = k.git(ctx, append(fetch, "+"+branch+":"+branch)...)
+	}
 	return err
 }
 

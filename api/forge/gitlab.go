@@ -36,12 +36,12 @@ type (
 )
 
 // labTime is a time in one of the two ways in which GitLab writes it.
-type labTime struct{ time.Time }
+type labTime struct{ at time.Time }
 
 // UnmarshalText reads it.
 func (t *labTime) UnmarshalText(text []byte) (err error) {
 	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 MST", "2006-01-02 15:04:05 -0700"} {
-		if t.Time, err = time.Parse(layout, string(text)); err == nil {
+		if t.at, err = time.Parse(layout, string(text)); err == nil {
 			return nil
 		}
 	}
@@ -95,7 +95,7 @@ func (h *happening) requested(b *labDelivery) (*happening, error) {
 		return nil, nil
 	case spoke:
 		h.Kind = Reviewed
-		h.Review = &Review{By: b.User.account(), Verdict: verdict, Head: h.Pull.Head, At: r.UpdatedAt.Time}
+		h.Review = &Review{By: b.User.account(), Verdict: verdict, Head: h.Pull.Head, At: r.UpdatedAt.at}
 		if verdict == Dismissed { // only approvals can be taken back there, by who gave them
 			h.Review.Was, h.Review.DismissedBy = Approves, h.Review.By.ID
 		}

@@ -193,20 +193,29 @@ func (q *queue) ring() {
 }
 
 // take returns the first job that may be done now, or how long to wait for one; zero
-// where none waits. A job never comes before another one of the same change.
+// where none waits. The jobs of one change are done in the order in which they came, but
+// its merge is last: what reviewers decided is said before it.
 func (q *queue) take(now time.Time) (*job, time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	reviews := make(map[string]bool) // changes of which something else than the merge waits
+	for _, j := range q.waiting {
+		if about := j.about(); about != "" && j.Event.Kind != Merged {
+			reviews[about] = true
+		}
+	}
 	held := make(map[string]bool)
 	var wait time.Duration
 	for _, j := range q.waiting {
 		about := j.about()
-		if about != "" && held[about] {
+		if about != "" && (held[about] || j.Event.Kind == Merged && reviews[about]) {
 			continue
 		}
-		if left := j.notBefore.Sub(now); left <= 0 {
+		left := j.notBefore.Sub(now)
+		if left <= 0 {
 			return j, 0
-		} else if wait == 0 || left < wait {
+		}
+		if wait == 0 || left < wait {
 			wait = left
 		}
 		held[about] = about != ""
