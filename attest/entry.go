@@ -178,14 +178,14 @@ const (
 
 // NegativeScope says from what a predicate can take credit: a revocation or a freeze from
 // Everything, and so what is said of broken glass and each verdict that uses it (the next
-// one may be refused for it), a rejected or withdrawn approval from one change (its ChangeKey) or one
+// one may be refused for it) and gaps, a rejected or withdrawn approval from one change (its ChangeKey) or one
 // plan (its SubjectKey), a policy set after the first from everything that the set before
 // would have allowed (PolicyChanges), an incident from whatever a rule holds against it
 // (Incidents; its review is with it). It is empty for all others: they are no
 // negative evidence.
 func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
-	case *Revocation, *Freeze, *BreakGlass:
+	case *Revocation, *Freeze, *BreakGlass, *Gap:
 		return Everything
 	case *Decision:
 		if p.BreakGlass != "" {
@@ -265,6 +265,8 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 		if p.Verdict == VerdictAllow && p.Plan == "" {
 			keys = append(keys, AllowedKey(p.Repository, p.Environment, p.To))
 		}
+	case *Gap:
+		keys = append(keys, RepositoryKey(p.Repository))
 	case *BreakGlass:
 		if p.Action == GlassRequest {
 			keys = append(keys, RepositoryKey(p.Repository))

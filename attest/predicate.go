@@ -23,6 +23,7 @@ const (
 	TypeRevocation       = typePrefix + "revocation/v1"
 	TypeFreeze           = typePrefix + "freeze/v1"
 	TypeBreakGlass       = typePrefix + "break-glass/v1"
+	TypeGap              = typePrefix + "gap/v1"
 	TypePolicy           = typePrefix + "policy/v1"
 	TypeDecision         = typePrefix + "decision/v1"
 	TypeAttachment       = typePrefix + "attachment/v1"

@@ -40,6 +40,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Freeze{})
 	case TypeBreakGlass:
 		return parseOwn(raw, &BreakGlass{})
+	case TypeGap:
+		return parseOwn(raw, &Gap{})
 	case TypePolicy:
 		return parseOwn(raw, &Policy{})
 	case TypeDecision:
@@ -83,7 +85,7 @@ var ShortTypes = map[string]string{
 	"change": TypeChange, "authorship": TypeAuthorship, "risk": TypeRisk,
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
 	"deployment": TypeDeployment, "operation": TypeOperation, "agent-permissions": TypeAgentPermissions,
-	"incident": TypeIncident, "deep-dive": TypeDeepDive, "revocation": TypeRevocation, "freeze": TypeFreeze, "break-glass": TypeBreakGlass, "policy": TypePolicy,
+	"incident": TypeIncident, "deep-dive": TypeDeepDive, "revocation": TypeRevocation, "freeze": TypeFreeze, "break-glass": TypeBreakGlass, "gap": TypeGap, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
 	"slsa-provenance": TypeSLSAProvenance, "link": TypeLink, "vsa": TypeVSA,
 }

@@ -82,6 +82,9 @@ const (
 	checkExceptTime    check = "except-time"       // from its beginning to its end
 	checkExceptScope   check = "except-scope"      // for this repository and environment
 	checkExceptPaths   check = "except-paths"      // and every path of the change
+	checkGapOwners     check = "gap-owners"        // gaps: by as many owners as a policy set
+	checkGapFrom       check = "gap-from"          // from where the record ended
+	checkGapScope      check = "gap-scope"         // for this repository and environment
 	checkGlassScope    check = "glass-scope"       // break-glass: for this repository and environment
 	checkGlassSubject  check = "glass-subject"     // and this artifact, plan or head
 	checkGlassTime     check = "glass-time"        // from its beginning to its end
@@ -179,6 +182,9 @@ var checks = [...]check{
 	checkExceptTime,
 	checkExceptScope,
 	checkExceptPaths,
+	checkGapOwners,
+	checkGapFrom,
+	checkGapScope,
 	checkGlassScope,
 	checkGlassSubject,
 	checkGlassTime,

@@ -98,6 +98,7 @@ type judge struct {
 	revocations revocations
 	freezes     freezes
 	glass       glass
+	gaps        gaps
 	excepted    time.Time // when the first exception ends that stood in; zero: none did
 	citations   []citation
 	outcomes    *happened // nil until a rule asks

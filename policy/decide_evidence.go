@@ -141,7 +141,7 @@ func may(p *roster.Principal, typ string) bool {
 	switch typ {
 	case attest.TypeApproval:
 		return true
-	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass:
+	case attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass, attest.TypeGap:
 		return p.Kind != roster.Service || p.MaySign(typ)
 	}
 	switch typ {
@@ -162,6 +162,8 @@ func (j *judge) file(it item) {
 		j.revocations.add(it, p)
 	case *attest.Freeze:
 		j.freezes.add(it, p)
+	case *attest.Gap:
+		j.gaps.add(it, p)
 	case *attest.BreakGlass:
 		j.glass.add(it, p)
 	case *attest.Decision:

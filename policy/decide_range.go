@@ -16,7 +16,8 @@ const maxRange = verify.MaxWalk
 // allowed here before.
 type start struct {
 	because string
-	by      *item // nil for a baseline
+	by      *item // nil for a baseline, and for a gap
+	gap     *gap
 }
 
 // starts lists the commits where a range may begin for this repository and environment.
@@ -43,6 +44,7 @@ func (j *judge) starts() map[gitfacts.ID]start {
 		}
 		out[gitfacts.ID(p.To)] = start{because: fmt.Sprintf("allowed #%d", it.Index()), by: it}
 	}
+	j.startsAfterGaps(out)
 	return out
 }
 
@@ -87,6 +89,9 @@ func (j *judge) begin(from gitfacts.ID, s start) {
 	j.d.Core.From, j.d.Core.FromBecause = string(from), s.because
 	if s.by != nil {
 		j.cite(*s.by, "start of the range")
+	}
+	if s.gap != nil {
+		j.showGap(s.gap)
 	}
 	j.below = make(map[gitfacts.ID]bool)
 	j.reach(from, j.below)

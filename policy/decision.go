@@ -41,8 +41,10 @@ type Core struct {
 	Artifact    string `json:"artifact,omitempty"`    // sha256 hex; empty when a commit was judged
 	Plan        string `json:"plan,omitempty"`        // sha256 hex of the plan file, when a plan was judged
 	From        string `json:"from,omitempty"`        // commit where the range begins, not itself judged
-	FromBecause string `json:"fromBecause,omitempty"` // "baseline" or "allowed #index"
-	To          string `json:"to,omitempty"`
+	FromBecause string `json:"fromBecause,omitempty"` // "baseline", "allowed #index" or "gap #index"
+	// Gap is there where the range begins after one: what lies in it was seen by nobody.
+	Gap *GapResult `json:"gap,omitempty"`
+	To  string     `json:"to,omitempty"`
 
 	Policy PolicyRef `json:"policy"`
 	Log    LogRef    `json:"log"`
@@ -255,6 +257,7 @@ type Posture struct {
 	AuditRules []string         `json:"auditRules"`           // rules that do not enforce
 	Unsafe     []string         `json:"unsafe"`               // flags named unsafe that are in force
 	Exceptions []ExceptionAlive `json:"exceptions,omitempty"` // of the policy, that count now
+	Gaps       int              `json:"gaps,omitzero"`        // that owners recorded for this repository and environment
 	// GlassOpen is how many break-glass cases can still be used, and ReviewsOwed lists those
 	// that were used and not reviewed since.
 	GlassOpen   int          `json:"glassOpen,omitzero"`
@@ -276,4 +279,15 @@ type ExceptionAlive struct {
 	ID    string      `json:"id"`
 	Rule  string      `json:"rule"`
 	Until attest.Time `json:"until"`
+}
+
+// GapResult is a recorded gap.
+type GapResult struct {
+	Index    uint64   `json:"index"` // of the first statement
+	From     string   `json:"from"`
+	To       string   `json:"to"`
+	Commits  int      `json:"commits,omitzero"` // as claimed; zero: nobody counted
+	Reason   string   `json:"reason"`
+	Ticket   string   `json:"ticket,omitempty"`
+	SignedBy []string `json:"signedBy"` // owners of the policy
 }

@@ -274,7 +274,7 @@ func (s *Set) parsePeople(root strictyaml.Node) error {
 	s.Roster, err = roster.Parse(peopleFile, []byte(s.files.People), roster.Terms{
 		Levels: s.Levels, Types: attest.ShortTypes,
 		Witnessed:  []string{attest.TypeApproval},
-		Reserved:   []string{attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass, attest.TypeDeepDive, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
+		Reserved:   []string{attest.TypePolicy, attest.TypeFreeze, attest.TypeBreakGlass, attest.TypeGap, attest.TypeDeepDive, attest.TypeAgentPermissions, attest.TypeDecision, attest.TypeAttachment, attest.TypeImport},
 		IdentityID: func(issuer, subject string) [32]byte { return attest.IdentityID(issuer, subject) },
 		Claims:     attest.ClaimNames(),
 	})

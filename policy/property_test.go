@@ -80,7 +80,7 @@ func TestRemovingAnApprovalNeverAllows(t *testing.T) {
 // revocations adds to a story, before it asks, one revocation of each statement,
 // key and person in it, all by an owner of the policy.
 func revocations(text string) string {
-	verbs := []string{"change", "authorship", "approve", "reject", "withdraw", "admit", "release", "slsa", "allow", "risk", "operation", "request", "grant", "review", "used"}
+	verbs := []string{"change", "authorship", "approve", "reject", "withdraw", "admit", "release", "slsa", "allow", "risk", "operation", "request", "grant", "review", "used", "gap"}
 	var out, extra, last []string
 	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		mark, rest := "", line

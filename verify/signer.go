@@ -94,7 +94,7 @@ func ofService(predicateType string) bool {
 
 // MayMake reports whether a principal may make statements of a predicate type.
 // Services may make what their entry lists; people and agents speak for
-// themselves, only people who own the policy publish it, only they and officers freeze,
+// themselves, only people who own the policy publish it and record gaps, only they and officers freeze,
 // and only they and those who run an agent permit the agent something. What an agent
 // approves, or says of broken glass, is let in to be seen, and never counts. Verdicts are the trusted service's alone.
 func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
@@ -103,7 +103,7 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 		return false
 	case predicateType == attest.TypeFreeze:
 		return r.MayFreeze(p)
-	case predicateType == attest.TypePolicy:
+	case predicateType == attest.TypePolicy, predicateType == attest.TypeGap:
 		return p.Kind == roster.Person && slices.Contains(r.Owners, p.ID)
 	case predicateType == attest.TypeAgentPermissions:
 		return p.Kind == roster.Person

@@ -100,6 +100,8 @@ func claimedTimes(p attest.Predicate) []attest.Time {
 		return []attest.Time{p.ReviewedAt}
 	case *attest.Freeze:
 		return []attest.Time{p.FrozenAt}
+	case *attest.Gap:
+		return []attest.Time{p.SaidAt}
 	case *attest.BreakGlass:
 		return []attest.Time{p.SaidAt}
 	case *attest.Policy:

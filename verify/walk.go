@@ -45,6 +45,27 @@ func (g *gatherer) walk() error {
 		id = step.Commit.Parents[0]
 	}
 	slices.Reverse(out.Range)
+	return g.gapStarts()
+}
+
+// gapStarts finds what allowed the commits where recorded gaps of the repository begin:
+// whether a gap stands is for the policy to say, and it asks that.
+func (g *gatherer) gapStarts() error {
+	var keys []string
+	for _, n := range g.out.chain.before(g.view.Size) {
+		if n.Evidence == nil {
+			continue
+		}
+		if p, ok := n.Evidence.statement.Predicate.(*attest.Gap); ok && p.Repository == g.out.Request.Repository {
+			keys = append(keys, g.allowedKey(gitfacts.ID(p.From)))
+		}
+	}
+	if err := g.find(keys...); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		g.use(k)
+	}
 	return nil
 }
 

@@ -70,7 +70,7 @@ Exit codes: 0 allowed, or done; 1 no; 2 wrong use or input; 3 could not tell;
 		return wrong("%v; see: %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(newKeygen(a), newAttest(a), newCI(a), newRun(a), newApprove(a), newInbox(a), newSubmit(a), newAttach(a), newImport(a), newVerify(a), newPack(a),
-		newLog(a), newExplain(a), newCohort(a), newFollow(a), newMonitor(a), newPolicy(a), newFreeze(a), newBreakGlass(a), newTrust(a))
+		newLog(a), newExplain(a), newCohort(a), newFollow(a), newMonitor(a), newPolicy(a), newFreeze(a), newBreakGlass(a), newGap(a), newTrust(a))
 	explainArgs(root)
 	a.complete(root)
 	return root

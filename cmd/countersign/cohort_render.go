@@ -152,6 +152,9 @@ func (a *app) showBypasses(r *cohort.Register) error {
 		}
 		a.printf("%s: %s, %s, as attested by %s\n", where, plural(c.Deployments, "deployment"), bypassCount(*c.Bypasses), printable(strings.Join(c.AttestedBy, ", "), 200))
 	}
+	for _, g := range r.Gaps {
+		a.printf("%s  #%d  %s to %s, %.12s to %.12s, signed by %s: %s\n", a.red("gap"), g.Index, g.Repository, printable(strings.Join(g.Environments, ", "), 160), g.From, g.To, printable(strings.Join(g.SignedBy, ", "), 200), printable(g.Reason, 300))
+	}
 	if r.Unread > 0 {
 		a.printf("%s %d entries are no evidence, or were shown as a hash alone (countersign cohort inventory lists them)\n", a.bold("note:"), r.Unread)
 	}

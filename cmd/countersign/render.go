@@ -25,6 +25,7 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	} else {
 		a.renderPlan(c)
 	}
+	a.renderGap(c)
 	a.renderExceptions(c)
 	a.renderGlass(c)
 	a.renderFailures(c)
@@ -278,6 +279,9 @@ func (a *app) renderPosture(d *policy.Decision) {
 	for _, e := range p.Exceptions {
 		text += fmt.Sprintf("; exception %s to %s until %s", e.ID, e.Rule, e.Until.Format(time.RFC3339))
 	}
+	if p.Gaps > 0 {
+		text += "; " + plural(p.Gaps, "gap") + " recorded"
+	}
 	if p.GlassOpen > 0 {
 		text += "; " + plural(p.GlassOpen, "break-glass case") + " open"
 	}
@@ -302,4 +306,17 @@ func (a *app) renderExceptions(c *policy.Core) {
 			}
 		}
 	}
+}
+
+// renderGap says what nobody saw.
+func (a *app) renderGap(c *policy.Core) {
+	g := c.Gap
+	if g == nil {
+		return
+	}
+	count := "commits that nobody counted"
+	if g.Commits > 0 {
+		count = plural(g.Commits, "commit")
+	}
+	a.printf("\n%s  %s above %.12s up to %.12s were seen by nobody: %s (recorded in #%d by %s)\n", a.red("GAP"), count, g.From, g.To, printable(g.Reason, 300), g.Index, strings.Join(g.SignedBy, ", "))
 }

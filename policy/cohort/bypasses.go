@@ -67,6 +67,7 @@ type Register struct {
 	Kinds    []BypassKind      `json:"kinds"` // that are looked for
 	Bypasses []Bypass          `json:"bypasses"`
 	Coverage []Coverage        `json:"coverage"`
+	Gaps     []Gap             `json:"gaps"`    // that somebody recorded: what lies in them was seen by nobody
 	Remarks  []incident.Remark `json:"remarks"` // about deployments that were attested late, or name no decision
 	Unread   int               `json:"unread"`  // entries that are no evidence, or of which there is a hash alone
 }
@@ -79,7 +80,7 @@ func (l *Log) Bypasses(q Query) *Register { return l.join().bypasses(q) }
 
 func (j *joined) bypasses(q Query) *Register {
 	q.fill()
-	r := &Register{Origin: j.log.Origin, Size: j.log.Size, AsOf: j.log.Time, Unread: j.log.unread(), Kinds: BypassKinds(), Bypasses: []Bypass{}, Remarks: []incident.Remark{}}
+	r := &Register{Origin: j.log.Origin, Size: j.log.Size, AsOf: j.log.Time, Unread: j.log.unread(), Kinds: BypassKinds(), Bypasses: []Bypass{}, Gaps: []Gap{}, Remarks: []incident.Remark{}}
 	for _, d := range j.deployed {
 		if !q.holds(d) {
 			continue
@@ -94,6 +95,11 @@ func (j *joined) bypasses(q Query) *Register {
 		}
 		if d.Decision == "" {
 			r.Remarks = append(r.Remarks, incident.Remark{Index: d.Index, Why: "names no decision; it is held against what the gate said last before it"})
+		}
+	}
+	for _, g := range j.log.Gaps {
+		if (q.Repository == "" || q.Repository == g.Repository) && (q.Environment == "" || slices.Contains(g.Environments, q.Environment)) {
+			r.Gaps = append(r.Gaps, g)
 		}
 	}
 	r.Coverage = j.coverage(&q, r.Bypasses)

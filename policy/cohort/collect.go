@@ -92,6 +92,8 @@ func (c *Collector) Record(e Entry, st *attest.Statement, facts *gitfacts.Facts)
 		if repository, _, clear := p.Source(); clear {
 			l.Releases = append(l.Releases, Release{e, repository, "", artifacts(st)})
 		}
+	case *attest.Gap:
+		c.gap(e, p)
 	case *attest.Revocation:
 		r := incident.Revocation{Index: e.Index, Signer: e.Signer, Revokes: p.Revokes}
 		if p.EffectiveFrom != nil {
@@ -117,6 +119,7 @@ func (c *Collector) Finish(view verify.LogView) *Log {
 	sortEntries(l.Releases, func(d *Release) uint64 { return d.Index })
 	sortEntries(l.Revocations, func(d *incident.Revocation) uint64 { return d.Index })
 	sortEntries(l.Refused, func(d *Refused) uint64 { return d.Index })
+	sortEntries(l.Gaps, func(g *Gap) uint64 { return g.Index })
 	slices.Sort(l.Unseen)
 	for _, a := range c.activities {
 		l.Activities = append(l.Activities, *a)
@@ -129,6 +132,21 @@ func (c *Collector) Finish(view verify.LogView) *Log {
 
 func sortEntries[T any](list []T, index func(*T) uint64) {
 	slices.SortFunc(list, func(a, b T) int { return cmp.Compare(index(&a), index(&b)) })
+}
+
+// gap puts the statements of one payload together.
+func (c *Collector) gap(e Entry, p *attest.Gap) {
+	l := &c.log
+	at := slices.IndexFunc(l.Gaps, func(g Gap) bool { return g.digest == e.Digest })
+	if at < 0 {
+		l.Gaps, at = append(l.Gaps, Gap{e.Index, p.Repository, p.Environments, p.From, p.To, p.Commits, p.Reason, nil, e.Digest}), len(l.Gaps)
+	}
+	g := &l.Gaps[at]
+	g.Index = min(g.Index, e.Index)
+	if !slices.Contains(g.SignedBy, e.Signer) {
+		g.SignedBy = append(g.SignedBy, e.Signer)
+		slices.Sort(g.SignedBy)
+	}
 }
 
 func (c *Collector) active(e Entry, typ string) {

@@ -33,6 +33,7 @@ type Log struct {
 	Authorships []Authorship
 	Releases    []Release
 	Revocations []incident.Revocation
+	Gaps        []Gap
 	Activities  []Activity // by signer and type, sorted
 
 	// Refused are entries that became no evidence, Unseen those of which the log has the
@@ -117,6 +118,19 @@ type Authorship struct {
 	Repository, Head string
 	Agents           []attest.Agent
 	Operator         string
+}
+
+// A Gap is what owners of the policy say that nobody attested: one payload, and who signed it.
+type Gap struct {
+	Index        uint64   `json:"index"` // of its first statement
+	Repository   string   `json:"repository"`
+	Environments []string `json:"environments"`
+	From         string   `json:"from"`
+	To           string   `json:"to"`
+	Commits      int      `json:"commits,omitempty"` // as claimed
+	Reason       string   `json:"reason"`
+	SignedBy     []string `json:"signedBy"`
+	digest       string
 }
 
 // A Release says which repository an artifact is of.

@@ -78,6 +78,8 @@ func (t *teller) do(s *step) error {
 		return t.answer(s, now)
 	case "used":
 		return t.used(s, now)
+	case "gap":
+		return t.gap(s, now)
 	case "set":
 		return t.makeSet(s)
 	case "publish":
