@@ -86,6 +86,12 @@ func writePrincipal(b *strings.Builder, p roster.Principal, from time.Time) erro
 // holds, in whole seconds.
 func WriteKey(b *strings.Builder, k roster.Key, from time.Time) error {
 	fmt.Fprintf(b, "      - name: %s\n        from: %s\n", k.Name, from.UTC().Format(time.RFC3339))
+	if !k.Until.IsZero() {
+		fmt.Fprintf(b, "        until: %s\n", k.Until.UTC().Format(time.RFC3339))
+	}
+	if k.RegisteredWith != "" {
+		fmt.Fprintf(b, "        registeredWith: %s\n", k.RegisteredWith)
+	}
 	key := func(indent string, spki []byte) {
 		fmt.Fprintf(b, "%spublicKey: |\n", indent)
 		for line := range strings.Lines(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}))) {
@@ -97,9 +103,6 @@ func WriteKey(b *strings.Builder, k roster.Key, from time.Time) error {
 		fmt.Fprintf(b, "        ssh: %s\n        assurance: %s\n", k.SSH.Line(), max(k.Assurance, roster.ByKey))
 	case k.Passkey != nil:
 		fmt.Fprintf(b, "        assurance: %s\n", max(k.Assurance, roster.ByKey))
-		if k.RegisteredWith != "" {
-			fmt.Fprintf(b, "        registeredWith: %s\n", k.RegisteredWith)
-		}
 		fmt.Fprintf(b, "        passkey:\n          credential: %s\n", base64.RawURLEncoding.EncodeToString(k.Passkey.Credential))
 		key("          ", k.Passkey.SPKI)
 	default:
