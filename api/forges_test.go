@@ -380,7 +380,7 @@ func TestForcePushedAfterTheReview(t *testing.T) {
 	merged := h.merge(7)
 	h.review(review{change: 7, id: 2, account: 3, state: "approved", head: first, minute: 2}) // a tab that was not reloaded
 	h.merged(7, second, merged)
-	h.expect("7", "change by alice", "bob approved", "change by alice", "carol approved", "admission identity")
+	h.expect("7", "change by alice", "bob approved", "carol approved", "change by alice", "admission identity")
 	for _, st := range h.said("7") {
 		switch p := st.Predicate.(type) {
 		case *attest.Approval:
