@@ -39,7 +39,7 @@ func (w *work) admit(ctx context.Context, p *Pull) error {
 		}
 	}
 	st, _, err := w.repo.AdmissionStatement(ctx, attest.Admission{
-		Repository: w.repository.ID, Change: attest.ChangeRef{ID: p.Number}, TargetRef: p.Target, MergedBy: p.MergedBy.ID,
+		Repository: w.repository.ID, Change: attest.ChangeRef{ID: p.Number}, TargetRef: p.Target, MergedBy: p.MergedBy.ID, AdmittedAt: attest.At(w.now()),
 	}, merged, base, head)
 	if err != nil {
 		return err

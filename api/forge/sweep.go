@@ -88,7 +88,7 @@ func (w *work) landed(ctx context.Context, branch string, id gitfacts.ID) error 
 		return err
 	}
 	st, _, err := w.repo.AdmissionStatement(ctx, attest.Admission{
-		Repository: w.repository.ID, Change: attest.ChangeRef{ID: string(id)}, TargetRef: branch,
+		Repository: w.repository.ID, Change: attest.ChangeRef{ID: string(id)}, TargetRef: branch, AdmittedAt: attest.At(w.now()),
 	}, merged, "", "")
 	if err != nil {
 		return err

@@ -7,14 +7,19 @@ import (
 	"github.com/countersign-dev/countersign/attest"
 )
 
-// maxEvidence bounds the evidence and the agents of one statement.
-const maxEvidence = 500
+// Limits of what is said of one change. Whoever may push notes could else fill a log with
+// statements, of which a verdict reads so many and no more.
+const (
+	maxEvidence = 500 // items of evidence, and agents
+	maxPeople   = 50  // whom notes name: a statement each
+)
 
 // Statements are what a witness signs about the head of a change: the sessions that
 // notes and traces beside the commits record. What the commits prove themselves is
 // left out, for every verifier derives it. They say ai or mixed and nothing else, so
 // that nobody who signs them can make a change look better. There is one for each
-// person who ran an agent, and at least one; none when no session was recorded.
+// person who ran an agent, and at least one; none when no session was recorded. Of more than
+// 50 people, the first in the order of the findings are named.
 //
 // shared has everything but what was found.
 func (r *Report) Statements(subject attest.Subject, shared attest.Authorship) []*attest.Statement {
@@ -22,7 +27,7 @@ func (r *Report) Statements(subject attest.Subject, shared attest.Authorship) []
 	people := []string{}
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		if f.Person != "" {
+		if f.Person != "" && len(people) < maxPeople {
 			people = appendNew(people, address(f.Person))
 		}
 		if f.Grade != attest.GradeObservedSession || !f.IsAI() || len(p.Evidence) == maxEvidence {

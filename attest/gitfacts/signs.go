@@ -154,7 +154,7 @@ func (l *SignList) trailerTool(t trailer) (string, bool) {
 // control characters, at most 200 bytes.
 func Printable(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 {
 			return ' '
 		}
 		return r

@@ -292,7 +292,7 @@ func (r *rangeRun) attestChange(ctx context.Context, x *ranged) error {
 
 // attestAdmission states how a commit came to the branch.
 func (r *rangeRun) attestAdmission(ctx context.Context, x *ranged, merged gitfacts.Commit) error {
-	about := attest.Admission{Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, TargetRef: r.flags.targetRef}
+	about := attest.Admission{Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, TargetRef: r.flags.targetRef, AdmittedAt: attest.At(r.now())}
 	st, facts, err := r.repo.AdmissionStatement(ctx, about, merged, gitfacts.ID(x.Base), gitfacts.ID(x.Head))
 	if err != nil {
 		return err

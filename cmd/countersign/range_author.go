@@ -28,7 +28,7 @@ func (r *rangeRun) attestAuthorship(ctx context.Context, x *ranged, commits []gi
 		}
 	}
 	statements := report.Statements(subject, attest.Authorship{
-		Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, DeclaredAt: attest.At(when.Committer.When),
+		Repository: r.flags.repository, Change: attest.ChangeRef{ID: x.Change}, DeclaredAt: attest.At(gitfacts.Told(when, r.now())),
 	})
 	for i, st := range statements {
 		p := st.Predicate.(*attest.Authorship)
