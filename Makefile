@@ -21,6 +21,10 @@ build: ## Build both binaries into bin/
 demo: build ## Run a real release through the gate, from an empty folder to a verdict
 	@testdata/demo/run.sh
 
+.PHONY: scenarios
+scenarios: build ## Tell five published cases, without the built-in policy and with it
+	@$(BIN)/countersign policy cases
+
 .PHONY: serve
 serve: build ## Start the demo's ledger and leave it running
 	@testdata/demo/run.sh --serve

@@ -17,7 +17,7 @@ import (
 
 func newPolicy(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "policy", Short: "Write, check, compare, sign and publish policy sets"}
-	c.AddCommand(newPolicyInit(a), newPolicyCheck(a), newPolicyShow(a), newPolicyDiff(a), newPolicyTest(a), newPolicyBacktest(a), newPolicySign(a), newPolicyPublish(a), newPolicyHistory(a), newPolicyExceptions(a), newPolicyPerson(a))
+	c.AddCommand(newPolicyInit(a), newPolicyCheck(a), newPolicyShow(a), newPolicyDiff(a), newPolicyTest(a), newPolicyCases(a), newPolicyBacktest(a), newPolicySign(a), newPolicyPublish(a), newPolicyHistory(a), newPolicyExceptions(a), newPolicyPerson(a))
 	return c
 }
 

@@ -16,7 +16,8 @@ import (
 //	second carol d                               and so does carol
 //
 // Options of incident: domains, over (the statement that it supersedes), open =yes (it lasts),
-// for (how long it lasted, an hour when missing).
+// for (how long it lasted, an hour when missing), by (who ended it), cause (an artifact), if
+// (only where this artifact or plan went to production).
 func (t *teller) outcome(s *step, now attest.Time) error {
 	switch s.verb {
 	case "second":
@@ -32,6 +33,9 @@ func (t *teller) outcome(s *step, now attest.Time) error {
 		}
 		return t.write(s, (&attest.DeepDive{Incident: s.arg(1), Of: of, Summary: "why", Actions: []string{"a test"}, ReviewedAt: now}).Statement(), Key(s.arg(0)))
 	}
+	if after := s.opt("if", ""); after != "" && !t.wentOn(after) {
+		return nil
+	}
 	lasted, err := time.ParseDuration(s.opt("for", "1h"))
 	if err != nil {
 		return err
@@ -39,7 +43,10 @@ func (t *teller) outcome(s *step, now attest.Time) error {
 	began := attest.At(now.Add(-lasted))
 	i := &attest.Incident{ID: s.arg(1), Severity: attest.Severity(s.arg(2)), StartedAt: began, DetectedAt: began, Domains: listOf(s.opts["domains"]), ReportedAt: now}
 	if !s.has("open") {
-		i.ResolvedAt = &now
+		i.ResolvedAt, i.ResolvedBy = &now, s.opts["by"]
+	}
+	if artifact := s.opt("cause", ""); artifact != "" {
+		i.Causes = []attest.Cause{{Kind: attest.CauseRelease, Digest: attest.DigestOf([]byte(artifact)).String(), Confidence: attest.Confirmed}}
 	}
 	if over := s.opts["over"]; over != "" {
 		if i.Supersedes, err = t.payload(over); err != nil {

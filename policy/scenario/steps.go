@@ -68,6 +68,8 @@ func (t *teller) do(s *step) error {
 		return t.revoke(s)
 	case "allow":
 		return t.allow(s, now)
+	case "gate":
+		return t.gate(s)
 	case "incident", "dive", "second":
 		return t.outcome(s, now)
 	case "freeze", "lift":

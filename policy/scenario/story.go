@@ -24,12 +24,13 @@
 // (keyless=me), have it said by a forge that saw their account (approve bob h1 seen=2), send the hash alone (hash=NAME, and later: attach NAME), or have it
 // imported from another log (foreign=known); see carry.go. Carol may approve with an
 // SSH key or a passkey (via=touch); see credential.go. Owners may publish further policy
-// sets; see sets.go. Things break, and are reviewed; see outcome.go. Glass may be broken; see glass.go. A line that starts with "-" is only told in the
+// sets; see sets.go. Gates may be asked on the way; see gate.go. Things break, and are reviewed; see outcome.go. Glass may be broken; see glass.go. A line that starts with "-" is only told in the
 // attack, one that starts with "+" only in its twin. Each statement is logged a
 // minute after the one before.
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,10 @@ type Story struct {
 	Later string
 	// Settings are further lines of every policy.yaml, such as budgets.
 	Settings string
+	// Domains is a domains.yaml of its own; empty: that of most stories.
+	Domains string
+	// Unasked is a world in which nobody asks the gate: see gate.go.
+	Unasked bool
 }
 
 // ReadStory reads the folder of a story: story.txt, and where there are some, rules.yaml
@@ -90,6 +95,7 @@ type Told struct {
 	Roll     verify.Roll  // nil where the judge has a roster of their own
 	Err      error        // of gathering
 	IDs      map[string]gitfacts.ID
+	Gated    []Gated // what a gate was asked on the way
 }
 
 const defaultRules = `
@@ -209,6 +215,7 @@ type teller struct {
 	ask        step
 	parcels    map[string]parcel
 	begins     bool // the judged history begins at the base commit, whatever the set says
+	gated      []Gated
 	foreign    *Log // that trust folders name; nil where the story needs none
 }
 
@@ -240,7 +247,7 @@ func (t *teller) setFiles(version int, rules, changes, people string) attest.Pol
 			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]}\n" +
 			"validFor: 15m\n" + baselines + t.story.Settings + "rules:\n" + strings.TrimLeft(rules, "\n"),
 		People:  people,
-		Domains: domains,
+		Domains: cmp.Or(t.story.Domains, domains),
 	}
 }
 
@@ -329,7 +336,7 @@ func (t *teller) judge() (*Told, error) {
 		set.Baselines = append(slices.Clone(set.Baselines), policy.Baseline{Repository: req.Repository, Environment: req.Environment, Commit: string(t.history.ids["base"]), Reason: "trial"})
 		t.set = &set
 	}
-	told := &Told{Set: t.set, Log: t.log, Verifier: t.verifier, IDs: t.history.ids, Roll: t.roll}
+	told := &Told{Gated: t.gated, Set: t.set, Log: t.log, Verifier: t.verifier, IDs: t.history.ids, Roll: t.roll}
 	told.Input = policy.Input{Set: t.set, History: t.policies, Trust: t.trust, Request: req, Now: now}
 	var baselines []gitfacts.ID
 	for _, b := range t.set.Baselines {
