@@ -137,11 +137,17 @@ func (h *hub) send(id, event string, body []byte, secret string) int {
 	h.t.Helper()
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
+	return h.post(http.Header{"X-Github-Delivery": {id}, "X-Github-Event": {event}, "X-Hub-Signature-256": {"sha256=" + hex.EncodeToString(mac.Sum(nil))}}, body)
+}
+
+// post sends a delivery as it is.
+func (h *hub) post(header http.Header, body []byte) int {
+	h.t.Helper()
 	req, err := http.NewRequest(http.MethodPost, h.f.url+"/forge/hub", bytes.NewReader(body))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	req.Header = http.Header{"X-Github-Delivery": {id}, "X-Github-Event": {event}, "X-Hub-Signature-256": {"sha256=" + hex.EncodeToString(mac.Sum(nil))}}
+	req.Header = header
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		h.t.Fatal(err)
