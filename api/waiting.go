@@ -252,7 +252,7 @@ func (w *waiting) plans(ctx context.Context) error {
 		if core := &v.decision.Core; len(core.Changes) == 1 {
 			c := &core.Changes[0]
 			i := w.item("plan", t, o.Repository, o.Environment, c)
-			i.Plan, i.Title = digest.String(), c.Plan.Tool+": "+countsOf(c.Plan.Counts)
+			i.Plan, i.Title = digest.String(), strings.TrimSpace(c.Plan.Tool)+": "+countsOf(c.Plan.Counts)
 			w.add(i, c, core.Awaiting)
 		}
 		return len(seen) >= maxWaiting, nil

@@ -57,7 +57,7 @@ func (a *app) approvePlan(ctx context.Context, l *ledger, set *policy.Set, me *r
 			Scope: attest.Scope{Environments: f.environments}, ApprovedAt: attest.At(a.now()), Comment: f.comment, ReviewLink: f.link,
 		},
 	}
-	return a.logStatement(ctx, st, fmt.Sprintf("%s %s plan %.12s for %s", me.ID, f.decision, digest, where), f.signing)
+	return f.pen.write(ctx, l, st, fmt.Sprintf("%s %s plan %.12s for %s", me.ID, f.decision, digest, where), f.signing)
 }
 
 // saidOfPlan puts together what the log holds of what a plan does to the environments.

@@ -216,7 +216,7 @@ func (a *app) renderAwaiting(c *policy.Core) {
 	if len(c.Awaiting) == 0 {
 		return
 	}
-	byPeople := map[string][]string{}
+	byPeople, how := map[string][]string{}, map[string]string{}
 	var order []string
 	for _, w := range c.Awaiting {
 		who := strings.Join(w.Who, ", ")
@@ -231,13 +231,30 @@ func (a *app) renderAwaiting(c *policy.Core) {
 			byPeople[who] = append(byPeople[who], what)
 		}
 		if !slices.Contains(order, who) {
-			order = append(order, who)
+			order, how[who] = append(order, who), "--key YOUR-KEY.pem"
+		}
+		if provedTooLittle(c, &w) {
+			how[who] = "--ssh=YOUR-SECURITY-KEY.pub   (or a passkey, on the console's page)"
 		}
 	}
 	a.printf("\nApprovals alone would turn this into allow:\n")
 	for _, who := range order {
-		a.printf("  %s:\n    countersign approve %s \\\n      --repository %s --environment %s --key YOUR-KEY.pem\n", who, strings.Join(byPeople[who], " "), c.Repository, c.Environment)
+		a.printf("  %s:\n    countersign approve %s \\\n      --repository %s --environment %s %s\n", who, strings.Join(byPeople[who], " "), c.Repository, c.Environment, how[who])
 	}
+}
+
+// provedTooLittle reports whether approvals are there that do not show that somebody was.
+func provedTooLittle(c *policy.Core, w *policy.Awaiting) bool {
+	for i := range c.Changes {
+		ch := &c.Changes[i]
+		if ch.Change != w.Change || ch.Head != w.Head {
+			continue
+		}
+		if slices.ContainsFunc(ch.Rules, func(f policy.Finding) bool { return f.Rule == w.Rule && f.Kind == policy.LowAssurance }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *app) renderIgnored(d *policy.Decision, verbose bool) {

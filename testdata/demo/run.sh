@@ -60,7 +60,7 @@ setup() {
     rm -rf "$DEMO"
   fi
   mkdir -p "$DEMO/keys" && touch "$DEMO/.countersign-demo"
-  cp -r "$ROOT/testdata/demo/policy" "$ROOT/testdata/demo/plans" "$DEMO/"
+  cp -r "$ROOT/testdata/demo/policy" "$ROOT/testdata/demo/plans" "$ROOT/testdata/demo/security-key.pub" "$DEMO/"
   git clone -q "$ROOT/testdata/litestream-history.bundle" "$DEMO/litestream"
   git -C "$DEMO/litestream" fetch -q "$ROOT/testdata/litestream-history.bundle" 'refs/pull/*:refs/pull/*'
   cd "$DEMO"
@@ -74,7 +74,7 @@ begin() {
   local p args=()
   for p in $PEOPLE; do
     [ "${p%:*}" = dev-9f384c ] || quiet countersign keygen --out "keys/${p%:*}.pem"
-    args+=(--person "${p%:*},level=${p#*:},email=${p%:*}@example.com,key=keys/${p%:*}.pub")
+    args+=(--person "${p%:*},level=${p#*:},email=${p%:*}@example.com,key=keys/${p%:*}.pub$([ "${p%:*}" != dev-9f384c ] || echo ,ssh=security-key.pub)")
   done
   for p in $OTHERS; do quiet countersign keygen --out "keys/$p.pem"; done
   say "Rules and domains are in policy/ already; who there is goes beside them:"
@@ -87,7 +87,7 @@ begin() {
   say "Both owners sign the same bytes; what they signed is entries 0 and 1 of the log:"
   run countersign policy sign policy --key keys/dev-9f384c.pem --out genesis-1.json
   run countersign policy sign policy --key keys/dev-ea3d90.pem --with genesis-1.json --out genesis-2.json
-  run countersignd create --data data --origin demo.countersign.local --genesis genesis-1.json --genesis genesis-2.json --trust trust
+  run countersignd create --data data --origin demo.countersign.local --genesis genesis-1.json --genesis genesis-2.json --console "http://localhost:${LISTEN##*:}" --trust trust
   start
   run countersign policy show policy
   run countersign trust show trust
@@ -95,8 +95,8 @@ begin() {
 
 start() {
   (umask 077; printf 'a-secret-of-the-gate-in-this-demo' > gate.token)
-  typed countersignd serve --data data --listen "$LISTEN" --gate gate=gate.token '&'
-  countersignd serve --data data --listen "$LISTEN" --gate gate=gate.token 2> server.log &
+  typed countersignd serve --data data --listen "$LISTEN" --gate gate=gate.token --console '&'
+  countersignd serve --data data --listen "$LISTEN" --gate gate=gate.token --console 2> server.log &
   SERVER=$!
   local i
   for i in $(seq 100); do
@@ -209,8 +209,22 @@ plans() {
   ends 0 countersign verify plans/move.sh --plan --environment staging --trust trust
 }
 
+presence() {
+  chapter "7  Somebody who is there"
+  say "Production asks for more where state is lost: somebody who touches a security key or a passkey."
+  say "The same script, for production, and two approvals by key files, which any program could read:"
+  quiet countersign attest plan plans/move.sh --manifest plans/operation.yaml --environment production --origin human --key keys/dev-401fb9.pem
+  quiet countersign approve --plan plans/move.sh --environment production --key keys/dev-ea3d90.pem --yes
+  run countersign approve --plan plans/move.sh --environment production --key keys/dev-6ac6e5.pem --yes
+  ends 1 countersign verify plans/move.sh --plan --environment production --trust trust
+  say "dev-9f384c has a security key on the roster. It is hardware, so this script does not have it, and nor has an agent:"
+  run countersign inbox --as dev-9f384c --environment production
+  say "On a page it is a passkey: http://localhost:${LISTEN##*:}/console/ while the ledger runs (make serve). make e2e-console"
+  say "does it in a real Chromium, with what must be refused: another page's answer, a replay, no PIN, a copied key."
+}
+
 auditor() {
-  chapter "7  An auditor, without the ledger"
+  chapter "8  An auditor, without the ledger"
   run countersign pack litestream-0.5.9.tar --environment production --out v0.5.9.pack
   run countersign log inclusion 187 --trust trust --out inclusion.json
   run countersign log consistency before.checkpoint --trust trust --out consistency.json
@@ -240,5 +254,6 @@ release_two
 late
 lying
 plans
+presence
 auditor
 chapter "Done. Everything is in $DEMO; rm -rf it when you have seen it."
