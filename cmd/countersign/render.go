@@ -145,6 +145,9 @@ func voices(list []policy.Voice) string {
 	var out []string
 	for _, v := range list {
 		who := v.Person
+		if v.WitnessedBy != "" {
+			who += " (on " + v.WitnessedBy + ")"
+		}
 		if v.Late {
 			who += " (late)"
 		}

@@ -81,6 +81,12 @@ func (c *Collector) Record(e Entry, st *attest.Statement, facts *gitfacts.Facts)
 	case *attest.Change:
 		l.Requests = append(l.Requests, Request{e, p.Repository, p.Change.ID, p.Head, len(p.Paths), firstCommit(facts), c.writers(facts)})
 	case *attest.Approval:
+		if p.WitnessedBy != nil { // a forge's key, and the reviewer's word
+			e.Signer, e.Kind = p.Reviewer, ""
+			if who, ok := c.set.Roster.Principal(p.Reviewer); ok {
+				e.Kind = who.Kind
+			}
+		}
 		if p.Decision == attest.Approved {
 			l.Approvals = append(l.Approvals, Approval{e, p.Repository, p.Change.ID, st.Subjects[0].Digest["gitCommit"]})
 		}
