@@ -53,7 +53,7 @@ func TestDemoPolicyLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Rules) != 8 || len(s.Roster.Principals()) != 7 || s.Digest() == (attest.Digest{}) {
+	if len(s.Rules) != 9 || len(s.Roster.Principals()) != 7 || s.Digest() == (attest.Digest{}) {
 		t.Errorf("%d rules, %d principals", len(s.Rules), len(s.Roster.Principals()))
 	}
 	b := Blueprint()
