@@ -33,7 +33,9 @@ type evidence struct {
 	operations  []item                 // what is said of the plan that was asked about
 	ofPlan      []item                 // approvals of it
 	agentMade   map[gitfacts.ID][]item // provenance of commits that an agent made
-	permissions map[string][]item      // what agents may do, by roster id
+
+	spellings   map[identity][]string // payload digests, in hex, of a statement but for its first
+	permissions map[string][]item     // what agents may do, by roster id
 }
 
 // readEvidence keeps, of everything that was gathered, what somebody may say, once.
@@ -56,9 +58,16 @@ func (j *judge) readEvidence() {
 	}
 }
 
+// identity is what makes two statements the same.
+type identity struct {
+	signer roster.KeyID
+	said   attest.Digest
+}
+
 // inOrder returns what was gathered in log order. A statement counts once, at its
 // first index, however often it was logged or handed in: its identity is signer
-// and payload digest (TRUST T8).
+// and what they signed (TRUST T8). Other spellings of it are noted, because taking back
+// one takes back all.
 func (j *judge) inOrder() []*verify.Evidence {
 	g := j.in.Gathered
 	all := make([]*verify.Evidence, 0, len(g.Evidence)+len(g.Negative))
@@ -77,16 +86,21 @@ func (j *judge) inOrder() []*verify.Evidence {
 		add(g.Negative[i].Evidence)
 	}
 	slices.SortFunc(all, func(a, b *verify.Evidence) int { return cmp.Compare(a.Index(), b.Index()) })
-	type identity struct {
-		signer roster.KeyID
-		digest attest.Digest
-	}
-	seen := make(map[identity]bool, len(all))
+	seen := make(map[identity]attest.Digest, len(all))
 	last := ^uint64(0)
 	return slices.DeleteFunc(all, func(e *verify.Evidence) bool {
-		id := identity{e.Signer(), e.Digest()}
-		again := e.Index() == last || j.on(checkSameStatement) && seen[id]
-		last, seen[id] = e.Index(), true
+		id := identity{e.Signer(), e.Said()}
+		first, known := seen[id]
+		again := e.Index() == last || j.on(checkSameStatement) && known
+		switch last = e.Index(); {
+		case !known:
+			seen[id] = e.Digest()
+		case first != e.Digest():
+			if j.spellings == nil {
+				j.spellings = make(map[identity][]string)
+			}
+			j.spellings[id] = append(j.spellings[id], e.Digest().String())
+		}
 		return again
 	})
 }

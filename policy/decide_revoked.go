@@ -42,7 +42,11 @@ func (j *judge) revoked(it item) bool {
 	if r.statements == nil || !j.on(checkRevoked) {
 		return false
 	}
-	lists := [][]item{r.statements[it.Digest().String()]}
+	taken := r.statements[it.Digest().String()]
+	for _, other := range j.spellings[identity{it.Signer(), it.Said()}] {
+		taken = slices.Concat(taken, r.statements[other])
+	}
+	lists := [][]item{taken}
 	if it.by != nil {
 		key := it.Signer()
 		lists = append(lists, r.keys[attest.KeyID(key).String()], r.people[it.by.ID])

@@ -57,7 +57,12 @@ func (v *Verifier) checkAssertion(it *item) *Refusal {
 		return refuse(UntrustedKey, "key %s is nobody's in the roster", id)
 	}
 	it.principal, it.signer, it.validity = p, roster.KeyID(id), []roster.Validity{p.Validity, k.Validity, console.Valid}
-	there, err := v.presence(a.Assertion, it.statement, k)
+	presented, err := attest.Presented(v.trust.Log.Origin(), it.statement)
+	if err != nil {
+		return refuse(Kind(attest.FaultOf(err)), "%v", err)
+	}
+	it.said = attest.DigestOf(presented)
+	there, err := v.presence(a.Assertion, presented, k)
 	if err != nil {
 		return refuse(kindOfAssertion(err), "%s's assertion: %v", p.ID, err)
 	}
@@ -66,11 +71,7 @@ func (v *Verifier) checkAssertion(it *item) *Refusal {
 }
 
 // presence verifies an assertion, and says what it says of the person.
-func (v *Verifier) presence(a *attest.Assertion, st *attest.Statement, k *roster.Key) (credential.Presence, error) {
-	presented, err := attest.Presented(v.trust.Log.Origin(), st)
-	if err != nil {
-		return credential.Presence{}, err
-	}
+func (v *Verifier) presence(a *attest.Assertion, presented []byte, k *roster.Key) (credential.Presence, error) {
 	switch {
 	case a.Passkey != nil && k.Passkey != nil:
 		if v.trust.Console.Party.ID == "" {

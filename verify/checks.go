@@ -25,6 +25,7 @@ type item struct {
 	principal *roster.Principal // signer; nil for the trusted service
 	validity  []roster.Validity // signer: of the principal and of the key
 	signer    roster.KeyID      // signer: of an assertion; else zeros
+	said      attest.Digest     // signer: of what an assertion is over; else zeros
 	assurance roster.Assurance  // signer
 	time      time.Time         // time, or signer where that depends on it
 	untimed   *Refusal          // signer: why there is no time
@@ -86,7 +87,7 @@ func (it *item) evidence() *Evidence {
 		signer = roster.KeyID(it.key.ID())
 	}
 	return &Evidence{
-		index: it.sealed.Index, leaf: it.place.leaf, digest: it.bundle.Digest(), statement: it.statement,
+		index: it.sealed.Index, leaf: it.place.leaf, digest: it.bundle.Digest(), said: it.said, statement: it.statement,
 		signer: signer, assurance: it.assurance, time: it.time, facts: it.facts, identity: it.key.Identity(), vouched: it.vouched,
 	}
 }

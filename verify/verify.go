@@ -61,6 +61,7 @@ type Evidence struct {
 	index     uint64
 	leaf      tlog.Hash
 	digest    attest.Digest
+	said      attest.Digest
 	statement *attest.Statement
 	signer    roster.KeyID
 	time      time.Time
@@ -84,9 +85,19 @@ func (e *Evidence) VouchedBy() string { return e.vouched }
 // Leaf is the entry's leaf hash.
 func (e *Evidence) Leaf() tlog.Hash { return e.leaf }
 
-// Digest is the SHA-256 of the signed payload. With Signer it is the identity of
+// Digest is the SHA-256 of the signed payload. With Signer, Said is the identity of
 // the statement (TRUST T8).
 func (e *Evidence) Digest() attest.Digest { return e.digest }
+
+// Said is the digest of what the signer themselves signed: Digest, but for an assertion
+// inside an approval, which can be spelled in more than one way (to an ECDSA signature
+// there is always a second one that anybody can compute), what it is over.
+func (e *Evidence) Said() attest.Digest {
+	if e.said != (attest.Digest{}) {
+		return e.said
+	}
+	return e.digest
+}
 
 // Statement is what was signed. The caller must not change it.
 func (e *Evidence) Statement() *attest.Statement { return e.statement }

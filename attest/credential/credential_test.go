@@ -1,11 +1,18 @@
 package credential_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/countersign-dev/countersign/attest/credential"
 	"github.com/countersign-dev/countersign/policy/scenario"
@@ -146,4 +153,49 @@ func FuzzParseSSH(f *testing.F) {
 			t.Error("a signature verifies in a namespace that nobody signs in")
 		}
 	})
+}
+
+// The two numbers of an ECDSA signature have one spelling: with more, anybody could make
+// other statements of one.
+func TestNumbersHaveOneSpelling(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := ssh.NewPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := credential.ParseSSHKey(public.Marshal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := []byte("what is approved")
+	input, err := credential.SSHInput(namespace, credential.SSHHash, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(input)
+	r, s, err := ecdsa.Sign(rand.Reader, private, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(blob []byte) error {
+		sig, err := credential.ParseSSH(credential.MarshalSSH(key, namespace, &ssh.Signature{Format: ssh.KeyAlgoECDSA256, Blob: blob}))
+		if err != nil {
+			return err
+		}
+		_, err = sig.Verify(namespace, message)
+		return err
+	}
+	if err := check(ssh.Marshal(struct{ R, S *big.Int }{r, s})); err != nil {
+		t.Errorf("as it is: %v", err)
+	}
+	padded := append([]byte{0, 0, 0}, r.Bytes()...)
+	if err := check(ssh.Marshal(struct {
+		R []byte
+		S *big.Int
+	}{padded, s})); err == nil || errors.Is(err, credential.ErrSignature) {
+		t.Errorf("with zeros in front: %v", err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -68,10 +69,23 @@ func ParseSSH(b []byte) (*SSHSignature, error) {
 	if err := ssh.Unmarshal(w.Signature, &s.sig); err != nil {
 		return nil, errors.New("SSH signature is cut short")
 	}
+	if !plain(s.Key, &s.sig) {
+		return nil, errors.New("SSH signature has numbers in another spelling than their own")
+	}
 	if s.Key.Hardware() != (len(s.sig.Rest) > 0) {
 		return nil, errors.New("SSH signature has flags without a security key, or none with one")
 	}
 	return s, nil
+}
+
+// plain reports whether the two numbers of an ECDSA signature are written as they should
+// be (RFC 4251 section 5): with zeros in front there would be no end of spellings.
+func plain(k *SSHKey, sig *ssh.Signature) bool {
+	if t := k.key.Type(); t != ssh.KeyAlgoECDSA256 && t != ssh.KeyAlgoSKECDSA256 {
+		return true
+	}
+	var n struct{ R, S *big.Int }
+	return ssh.Unmarshal(sig.Blob, &n) == nil && bytes.Equal(ssh.Marshal(n), sig.Blob)
 }
 
 // ParseSSHArmored reads the text form.

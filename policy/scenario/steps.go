@@ -29,6 +29,12 @@ func (t *teller) do(s *step) error {
 	case "again":
 		was := t.statements[s.arg(0)]
 		return t.write(s, was.st, was.key)
+	case "respell":
+		st, err := respelled(t.statements[s.arg(0)].st)
+		if err != nil {
+			return err
+		}
+		return t.write(s, st, Key("console"))
 	case "garbage":
 		return t.garbage(s.arg(0))
 	case "change":
