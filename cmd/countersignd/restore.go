@@ -100,11 +100,11 @@ func (d *daemon) restore(ctx context.Context, f restoring) error {
 	if err := enough(head.Size, seen); err != nil {
 		return err
 	}
-	made, err := f.make(ctx, trust, source, seen)
+	made, alone, err := f.make(ctx, trust, source, seen)
 	if err != nil {
 		return err
 	}
-	return d.sayRestored(f, made, seen)
+	return d.sayRestored(f, made, alone, seen)
 }
 
 // open finds out where from, whose log it is, and that nothing is overwritten.
@@ -232,29 +232,30 @@ func enough(have uint64, seen []sighting) error {
 }
 
 // make copies the log into a new store, holds it against what was seen, and at last
-// writes the trust folder, without which nothing is served.
-func (f *restoring) make(ctx context.Context, trust *verify.Trust, source mirror.Source, seen []sighting) (ledger.Head, error) {
+// writes the trust folder, without which nothing is served. alone are the entries that the
+// source knows by their hash alone.
+func (f *restoring) make(ctx context.Context, trust *verify.Trust, source mirror.Source, seen []sighting) (head ledger.Head, alone []uint64, err error) {
 	none := ledger.Head{}
 	first, err := source.First(ctx)
 	if err != nil {
-		return none, fmt.Errorf("%s: %w", f.from, err)
+		return none, nil, fmt.Errorf("%s: %w", f.from, err)
 	}
 	if err := mirror.CheckHead(trust, first); err != nil {
-		return none, err
+		return none, nil, err
 	}
 	if err := badgerstore.Create(f.options(trust.Log), first); err != nil {
-		return none, err
+		return none, nil, err
 	}
-	head, err := f.fill(ctx, trust, source, seen)
+	head, alone, err = f.fill(ctx, trust, source, seen)
 	if err == nil {
-		return head, verify.WriteTrust(f.trust(), trust)
+		return head, alone, verify.WriteTrust(f.trust(), trust)
 	}
 	var contradiction *mirror.ContradictionError
 	if errors.As(err, &contradiction) {
 		err = &exitError{exitContradiction, err}
 	}
 	// Leave nothing behind that looks like a ledger.
-	return none, errors.Join(err, os.RemoveAll(f.log()), f.removeHead())
+	return none, nil, errors.Join(err, os.RemoveAll(f.log()), f.removeHead())
 }
 
 // removeHead removes the head file that Create made outside the log's folder.
@@ -266,11 +267,11 @@ func (f *restoring) removeHead() error {
 }
 
 // fill takes everything that the source has into the new store.
-func (f *restoring) fill(ctx context.Context, trust *verify.Trust, source mirror.Source, seen []sighting) (ledger.Head, error) {
+func (f *restoring) fill(ctx context.Context, trust *verify.Trust, source mirror.Source, seen []sighting) (head ledger.Head, alone []uint64, err error) {
 	none := ledger.Head{}
 	store, err := badgerstore.Open(ctx, f.options(trust.Log))
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	m, err := ledger.NewMirror(ctx, ledger.MirrorConfig{Store: store, Verifier: trust.Log})
 	if err == nil {
@@ -280,10 +281,13 @@ func (f *restoring) fill(ctx context.Context, trust *verify.Trust, source mirror
 	if err == nil {
 		err = agrees(ctx, m.Ledger(), seen)
 	}
-	if err = errors.Join(err, store.Close()); err != nil {
-		return none, err
+	if err == nil {
+		alone, err = mirror.Withheld(ctx, trust, m.Ledger())
 	}
-	return m.Ledger().Head(), nil
+	if err = errors.Join(err, store.Close()); err != nil {
+		return none, nil, err
+	}
+	return m.Ledger().Head(), alone, nil
 }
 
 // agrees holds what was seen against the log that was made.
@@ -304,13 +308,13 @@ func agrees(ctx context.Context, l *ledger.Ledger, seen []sighting) error {
 	return nil
 }
 
-func (d *daemon) sayRestored(f restoring, head ledger.Head, seen []sighting) error {
+func (d *daemon) sayRestored(f restoring, head ledger.Head, alone []uint64, seen []sighting) error {
 	largest := uint64(0)
 	if len(seen) > 0 {
 		largest = seen[len(seen)-1].Size
 	}
 	if d.format == "json" {
-		text, err := json.Marshal(map[string]any{"origin": head.Origin, "size": head.Size, "root": head.Root.String(), "seen": largest, "sightings": len(seen)}, json.Deterministic(true))
+		text, err := json.Marshal(map[string]any{"origin": head.Origin, "size": head.Size, "root": head.Root.String(), "seen": largest, "sightings": len(seen), "unseen": append([]uint64{}, alone...)}, json.Deterministic(true))
 		if err != nil {
 			return err
 		}
@@ -318,6 +322,9 @@ func (d *daemon) sayRestored(f restoring, head ledger.Head, seen []sighting) err
 		return nil
 	}
 	fmt.Fprintf(d.out, "%s is restored in %s: %d entries, root %s; the largest of %d checkpoints that were seen has %d\n", head.Origin, f.data, head.Size, head.Root, len(seen), largest)
+	if n := len(alone); n > 0 {
+		fmt.Fprintf(d.out, "UNSEEN   the mirror knows %d entries by their hash alone (%v); whoever has seen the statement of one of them knows that it was kept back\n", n, alone[:min(n, 20)])
+	}
 	if f.alone {
 		fmt.Fprintln(d.out, "UNSAFE   nobody was asked what they have seen: if it is more than the mirror has, this is a fork")
 	}
