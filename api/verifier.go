@@ -123,6 +123,8 @@ func wireVerdict(v policy.Verdict) countersignv1.Verdict {
 		return countersignv1.Verdict_VERDICT_ALLOW
 	case policy.AllowBreakGlass:
 		return countersignv1.Verdict_VERDICT_ALLOW_BREAK_GLASS
+	case policy.AllowAudit:
+		return countersignv1.Verdict_VERDICT_ALLOW_AUDIT
 	case policy.Error:
 		return countersignv1.Verdict_VERDICT_ERROR
 	}

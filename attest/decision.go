@@ -11,7 +11,7 @@ import "github.com/go-json-experiment/json/jsontext"
 type Decision struct {
 	Repository  string `json:"repository"`
 	Environment string `json:"environment"`
-	Verdict     string `json:"verdict"`        // allow, allow (break-glass), deny or error
+	Verdict     string `json:"verdict"`        // allow, allow (break-glass), allow (audit), deny or error
 	To          string `json:"to"`             // commit; empty for a plan
 	Plan        string `json:"plan,omitempty"` // sha256 of the plan file, hex
 	Nonce       string `json:"nonce"`          // of the request
@@ -23,10 +23,11 @@ type Decision struct {
 	Annex      jsontext.Value `json:"annex"`
 }
 
-// What a gate may open for. A VerdictBreakGlass is no VerdictAllow: no range begins there.
+// What a gate may open for. Only at a VerdictAllow may a range begin.
 const (
 	VerdictAllow      = "allow"
 	VerdictBreakGlass = "allow (break-glass)"
+	VerdictAudit      = "allow (audit)"
 )
 
 // Type implements Predicate.
@@ -37,7 +38,7 @@ func (d *Decision) Validate() error {
 	err := first(
 		checkRepository("predicate.repository", d.Repository),
 		checkID("predicate.environment", d.Environment),
-		oneOf("predicate.verdict", d.Verdict, VerdictAllow, VerdictBreakGlass, "deny", "error"),
+		oneOf("predicate.verdict", d.Verdict, VerdictAllow, VerdictBreakGlass, VerdictAudit, "deny", "error"),
 		d.validateCase(),
 		d.validateSubject(),
 		checkText("predicate.nonce", d.Nonce, 128),

@@ -82,6 +82,7 @@ const (
 	checkExceptTime    check = "except-time"       // from its beginning to its end
 	checkExceptScope   check = "except-scope"      // for this repository and environment
 	checkExceptPaths   check = "except-paths"      // and every path of the change
+	checkAuditHolds    check = "audit-holds"       // what always holds does where a gate audits
 	checkGapOwners     check = "gap-owners"        // gaps: by as many owners as a policy set
 	checkGapFrom       check = "gap-from"          // from where the record ended
 	checkGapScope      check = "gap-scope"         // for this repository and environment
@@ -182,6 +183,7 @@ var checks = [...]check{
 	checkExceptTime,
 	checkExceptScope,
 	checkExceptPaths,
+	checkAuditHolds,
 	checkGapOwners,
 	checkGapFrom,
 	checkGapScope,

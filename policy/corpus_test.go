@@ -129,8 +129,8 @@ func problems(w wanted, d *policy.Decision) []string {
 
 // verdictAndKind splits what a twin gets: "deny KIND", or "allow (break-glass)".
 func verdictAndKind(s string) (verdict, kind string) {
-	if strings.HasSuffix(s, ")") {
-		return s, ""
+	if before, kind, sort := strings.Cut(s, ")"); sort {
+		return before + ")", strings.TrimSpace(kind)
 	}
 	verdict, kind, _ = strings.Cut(s, " ")
 	return verdict, kind

@@ -255,11 +255,15 @@ func (j *judge) conclude() {
 		j.deny(NoChange, "there is nothing to judge")
 	}
 	failed := !j.denied && len(j.bentStudies()) > 0
-	if failed {
+	if failed && j.env.Mode != Audited {
 		j.bend()
 	}
 	switch {
 	case c.Verdict == AllowBreakGlass:
+	case failed && j.audits():
+		j.denyForRules()
+		c.Verdict = AllowAudit
+		c.ExpiresAt = attest.At(j.in.Now.Add(j.in.Set.ValidFor))
 	case failed:
 		j.denyForRules()
 		j.await()
@@ -275,6 +279,22 @@ func (j *judge) conclude() {
 	j.glassPosture()
 	j.listInputs()
 	j.sortIgnored()
+}
+
+// audits reports whether the gate only says what it would do: where the environment's mode
+// is audit, and rules, or what is missing of the range, are all that failed.
+func (j *judge) audits() bool {
+	if j.env.Mode != Audited {
+		return false
+	}
+	for i := range j.d.Core.Changes {
+		for _, f := range j.d.Core.Changes[i].Rules {
+			if !f.Held && !f.Audit && alwaysHolds(f.Rule) && f.Rule != findingRange && j.on(checkAuditHolds) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // denyForRules gives the first failure as the reason.

@@ -13,12 +13,15 @@ const (
 	// AllowBreakGlass lets a release go that the rules would have stopped: somebody asked for
 	// it, somebody else granted it, and a review is owed. No range begins there.
 	AllowBreakGlass Verdict = attest.VerdictBreakGlass
-	Deny            Verdict = "deny"
-	Error           Verdict = "error" // could not tell; a gate treats it as deny
+	// AllowAudit lets a release go where the gate only audits: rules failed. No range begins
+	// there, and nothing passed.
+	AllowAudit Verdict = attest.VerdictAudit
+	Deny       Verdict = "deny"
+	Error      Verdict = "error" // could not tell; a gate treats it as deny
 )
 
 // Opens reports whether a gate lets it through.
-func (v Verdict) Opens() bool { return v == Allow || v == AllowBreakGlass }
+func (v Verdict) Opens() bool { return v == Allow || v == AllowBreakGlass || v == AllowAudit }
 
 // A Decision is a verdict with its reasons. Two verifiers with the same inputs
 // agree on Core to the byte, in whatever order the inputs came; Annex explains
@@ -31,7 +34,8 @@ type Decision struct {
 // Core is what was decided, from what, under which policy.
 type Core struct {
 	Verdict Verdict `json:"verdict"`
-	// Kind and Why give the first reason of a deny or an error, and are empty for allow.
+	// Kind and Why give the first reason of a deny or an error, or of what would have been a
+	// deny where the gate only audits; they are empty for allow.
 	Kind Kind   `json:"kind,omitempty"`
 	Why  string `json:"why,omitempty"`
 
@@ -255,6 +259,7 @@ type Posture struct {
 	People     int              `json:"people"`     // on the roster now
 	ByLevel    map[string]int   `json:"byLevel"`
 	AuditRules []string         `json:"auditRules"`           // rules that do not enforce
+	GateModes  []string         `json:"gateModes,omitempty"`  // environments whose gates do not only enforce, "name: mode"
 	Unsafe     []string         `json:"unsafe"`               // flags named unsafe that are in force
 	Exceptions []ExceptionAlive `json:"exceptions,omitempty"` // of the policy, that count now
 	Gaps       int              `json:"gaps,omitzero"`        // that owners recorded for this repository and environment

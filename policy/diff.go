@@ -170,8 +170,13 @@ func (d *differ) environments(a, b *Set) {
 		default:
 			d.timing(where+": approvals", was.Approvals, is.Approvals)
 			d.waits(where+": gates", was.Gates, is.Gates)
+			mode := Waits
+			if is.Mode == Enforced {
+				mode = Tighter
+			}
+			d.note(where+": mode", string(was.Mode), string(is.Mode), mode)
 			x, y := *was, *is
-			x.Approvals, x.Gates, y.Approvals, y.Gates = "", nil, "", nil
+			x.Approvals, x.Gates, x.Mode, y.Approvals, y.Gates, y.Mode = "", nil, "", "", nil, ""
 			rest(d, where, x, y)
 		}
 	})

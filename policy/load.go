@@ -205,8 +205,8 @@ func words(v strictyaml.Node) ([]string, error) {
 
 func (s *Set) parseEnvironments(v strictyaml.Node) error {
 	return v.Items(func(item strictyaml.Node) error {
-		var e Environment
-		err := item.Fields([]string{"name", "approvals", "gates"}, func(key string, f strictyaml.Node) (err error) {
+		e := Environment{Mode: Enforced}
+		err := item.Fields([]string{"name", "approvals", "gates", "mode"}, func(key string, f strictyaml.Node) (err error) {
 			switch key {
 			case "name":
 				e.Name, err = f.Text()
@@ -214,6 +214,10 @@ func (s *Set) parseEnvironments(v strictyaml.Node) error {
 				e.Approvals, err = timing(f)
 			case "gates":
 				e.Gates, err = f.Texts()
+			case "mode":
+				var mode string
+				mode, err = f.OneOf("gate mode", []string{string(Enforced), string(Audited), string(CachedPass)})
+				e.Mode = GateMode(mode)
 			}
 			return err
 		})

@@ -26,6 +26,11 @@ func (j *judge) posture() {
 			p.AuditRules = append(p.AuditRules, s.Rules[i].ID)
 		}
 	}
+	for _, e := range s.Environments {
+		if e.Mode != Enforced && e.Mode != "" {
+			p.GateModes = append(p.GateModes, e.Name+": "+string(e.Mode))
+		}
+	}
 	if j.in.Trust.UnsafeSingleOwner {
 		p.Unsafe = append(p.Unsafe, "unsafeSingleOwner")
 	}

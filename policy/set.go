@@ -59,7 +59,21 @@ type Environment struct {
 	Approvals Timing
 	// Gates are the ids of services whose requests are logged; others get a dry run.
 	Gates []string
+	// Mode says what a gate there does with a release that rules deny; empty: Enforced.
+	Mode GateMode
 }
+
+// GateMode says how strictly a gate goes by the rules.
+type GateMode string
+
+// The gate modes. In Audited, failed rules let it go, as AllowAudit, which passes nothing.
+// CachedPass is Enforced, and lets an allow of at most 15 minutes serve while the ledger
+// cannot be reached.
+const (
+	Enforced   GateMode = "enforced"
+	Audited    GateMode = "audit"
+	CachedPass GateMode = "cachedPass"
+)
 
 // Timing says when an approval must be in the log to count.
 type Timing string

@@ -15,6 +15,9 @@ import (
 func (a *app) render(d *policy.Decision, verbose bool) {
 	c := &d.Core
 	a.printf("%s  %s\n", a.verdict(c.Verdict), a.bold(headline(c)))
+	if c.Verdict == policy.AllowAudit {
+		a.printf("       the gate of %s only audits; it would deny\n", c.Environment)
+	}
 	if c.Why != "" {
 		a.printf("       %s: %s\n", c.Kind, c.Why)
 	}
@@ -39,6 +42,8 @@ func (a *app) verdict(v policy.Verdict) string {
 	switch v {
 	case policy.Allow:
 		return a.green("ALLOW")
+	case policy.AllowAudit:
+		return a.red("ALLOW (AUDIT)")
 	case policy.AllowBreakGlass:
 		return a.red("ALLOW (BREAK-GLASS)")
 	case policy.Deny:
@@ -295,6 +300,9 @@ func (a *app) renderPosture(d *policy.Decision) {
 	text := fmt.Sprintf("%d of %d paths fell to the lowest tier; %d people (%s)", p.LowestTier, p.Paths, p.People, strings.Join(levels, ", "))
 	if len(p.AuditRules) > 0 {
 		text += "; audit only: " + strings.Join(p.AuditRules, ", ")
+	}
+	if len(p.GateModes) > 0 {
+		text += "; gates: " + strings.Join(p.GateModes, ", ")
 	}
 	for _, e := range p.Exceptions {
 		text += fmt.Sprintf("; exception %s to %s until %s", e.ID, e.Rule, e.Until.Format(time.RFC3339))

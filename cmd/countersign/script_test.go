@@ -205,7 +205,7 @@ func cmdSaved(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdOffice makes keys, the policy set and its genesis, a repository and an empty
 // log, with the commands that users have. "office blueprint" takes the built-in rules;
-// "office bends" lets the glass be broken and exceptions be made, "office learning" has rules that ask what happened.
+// "office bends" lets the glass be broken and exceptions be made, "office modes" has gates that do not only enforce, "office learning" has rules that ask what happened.
 func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 	do := func(command string) {
 		words := strings.Fields(command)
@@ -230,6 +230,10 @@ func cmdOffice(ts *testscript.TestScript, _ bool, args []string) {
 		gated := strings.Replace(b.Policy, "approvals: beforeMerge}", "approvals: beforeMerge, gates: [gate]}", 1)
 		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(gated), 0o644))
 		ts.Check(os.WriteFile(ts.MkAbs("policy/domains.yaml"), []byte(b.Domains), 0o644))
+	}
+	if len(args) > 0 && args[0] == "modes" {
+		modes := strings.NewReplacer("beforeRelease, gates: [gate]}", "beforeRelease, gates: [gate], mode: audit}", "beforeMerge, gates: [gate]}", "beforeMerge, gates: [gate], mode: cachedPass}")
+		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(modes.Replace(ts.ReadFile("policy/policy.yaml"))), 0o644))
 	}
 	if len(args) > 0 && args[0] == "bends" {
 		ts.Check(os.WriteFile(ts.MkAbs("policy/policy.yaml"), []byte(ts.ReadFile("policy/policy.yaml")+officeBends), 0o644))

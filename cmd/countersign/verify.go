@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -19,7 +20,7 @@ import (
 
 type verifying struct {
 	environment, repository, trust, pack, repo, baseline, out string
-	followed, asOf                                            string
+	followed, asOf, cache                                     string
 	verbose, plan                                             bool
 	deriving
 }
@@ -46,6 +47,10 @@ A file named *.tfplan is a plan (--plan says so of others): may it be applied th
 Where terraform or tofu is installed it reads the file, and the answer is no when the
 file does something else than was judged.
 
+With --cache, the evidence of an allow is kept, and decided on again while the ledger cannot be
+reached: for at most 15 minutes after the state of the log was signed, in environments whose
+policy says mode: cachedPass, never for the highest tier or broken glass. The output says "cached".
+
 With --as-of, a decision of the past is repeated: the one at that index, or the last one about
 SUBJECT that was logged by that time. It is made again from what the log held then, at the
 time and under the policy of then, and must come out the same to the byte.`,
@@ -69,6 +74,7 @@ time and under the policy of then, and must come out the same to the byte.`,
 	f.deriving.flags(c)
 	fl.BoolVar(&f.plan, "plan", false, "SUBJECT is a plan")
 	fl.StringVar(&f.asOf, "as-of", "", "index of a logged decision, or a time: repeat the decision of then")
+	fl.StringVar(&f.cache, "cache", "", "folder for the evidence of allows: one of at most 15 minutes serves while the ledger cannot be reached, where the policy says cachedPass")
 	fl.BoolVar(&f.verbose, "verbose", false, "list everything that was seen and does not count")
 	return c
 }
@@ -85,7 +91,10 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 		return wrong("--repo is for releases: a plan has no merges to replay")
 	}
 	var err error
-	if (f.pack != "" || f.baseline != "" || f.followed != "") && f.trust == "" {
+	if f.cache != "" && (f.pack != "" || f.asOf != "" || f.baseline != "" || f.followed != "") {
+		return wrong("--cache is for asking the ledger: not with --pack, --as-of, --baseline or --followed")
+	}
+	if (f.pack != "" || f.baseline != "" || f.followed != "" || f.cache != "") && f.trust == "" {
 		return wrong("--trust is needed: what is to be believed before anything is looked at?")
 	}
 	var trust *verify.Trust
@@ -112,7 +121,7 @@ func (a *app) verify(ctx context.Context, arg string, f verifying) error {
 		if j.here, err = a.decideHere(ctx, file, trust, req, f.baseline, j.followed); err != nil {
 			return fmt.Errorf("%s: %w", f.pack, err)
 		}
-	} else if err := a.askLedger(ctx, req, trust, f, &j); err != nil {
+	} else if err := a.askOrCached(ctx, req, trust, f, &j); err != nil {
 		return err
 	}
 	return a.conclude(ctx, arg, &j, f)
@@ -123,7 +132,10 @@ type judgement struct {
 	said *policy.Decision // what the ledger answered
 	here *policy.Decision // what was decided here, from evidence
 	dry  bool
-	nota string // what became of the signed decision
+	pack []byte // that here was decided from, where it was fetched
+	// cached is why the ledger was not asked, where the evidence of before served.
+	cached string
+	nota   string // what became of the signed decision
 	// followed is who has followed the log; nil when nobody was asked.
 	followed *followedLog
 }
@@ -173,8 +185,7 @@ func (a *app) askLedger(ctx context.Context, req policy.Request, trust *verify.T
 	if err != nil {
 		return err
 	}
-	j.here, err = a.decideHere(ctx, bytes.NewReader(pack), trust, req, f.baseline, j.followed)
-	return err
+	return a.decideFetched(ctx, pack, trust, req, f, j)
 }
 
 // answers holds a decision against the question: a replayed or misdirected one is refused.
@@ -273,6 +284,9 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 		if j.followed != nil && j.followed.why != nil {
 			out["notFollowed"] = j.followed.why.Error()
 		}
+		if j.cached != "" {
+			out["cached"] = j.cached
+		}
 		if recomputed != nil {
 			out["recompute"] = recomputed.Error()
 		}
@@ -288,7 +302,7 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 		return lied("the ledger says allow, and the evidence that it gave does not")
 	case recomputed != nil:
 		return recomputed
-	case d.Core.Verdict == policy.Allow && d.Passed():
+	case d.Core.Verdict.Opens() && d.Core.Verdict != policy.AllowBreakGlass && !d.Annex.Posture.DryRun:
 		return nil
 	case d.Core.Verdict == policy.AllowBreakGlass && !j.dry: // a dry run is no use that anybody counts
 		return nil
@@ -299,6 +313,11 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 }
 
 func (a *app) sayChecked(j *judgement) {
+	if j.cached != "" {
+		a.printf("%s  the ledger was not asked: %s\n        decided again from the evidence of %s, which serves until %s\n", a.red("cached"), strings.ReplaceAll(j.cached, "\n", " "),
+			j.here.Core.Log.Time.Format(time.RFC3339), j.here.Core.Log.Time.Add(maxCached).Format(time.RFC3339))
+		return
+	}
 	switch {
 	case j.here != nil && j.said != nil:
 		a.printf("checked here: evidence, proofs and git facts, under the trust folder; same verdict: %v\n", j.here.Core.Verdict == j.said.Core.Verdict)

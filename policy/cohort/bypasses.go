@@ -23,7 +23,7 @@ const (
 	OtherEnvironment BypassKind = "other-environment" // the allow that it names is for another environment
 	UnknownDecision  BypassKind = "unknown-decision"  // the log has no decision that it names
 	BreakGlass       BypassKind = "break-glass"       // rules failed, and people let it go
-	AuditDenial      BypassKind = "audit-denial"      // allowed, though a rule in audit mode did not hold
+	AuditDenial      BypassKind = "audit-denial"      // allowed, though a rule did not hold that is in audit mode, or whose gate is
 )
 
 // BypassKinds lists them.
@@ -165,6 +165,10 @@ func judgeDecision(d *Deployed, dec *Decision, found func(BypassKind, *Decision,
 	case dec.Glass != nil:
 		b := found(BreakGlass, dec, "decision #%d let it go in case %.12s: asked by %s, granted by %s, %s", dec.Index, dec.Glass.Case, dec.Glass.RequestedBy, strings.Join(dec.Glass.GrantedBy, ", "), dec.Glass.Ticket)
 		b.Rules = dec.Glass.Bent
+		return b
+	case policy.Verdict(dec.Verdict) == policy.AllowAudit:
+		b := found(AuditDenial, dec, "decision #%d let go what %s would deny; the gate only audits", dec.Index, strings.Join(dec.AuditFailed, ", "))
+		b.Rules = dec.AuditFailed
 		return b
 	case len(dec.AuditFailed) > 0:
 		b := found(AuditDenial, dec, "decision #%d allowed what %s would deny; the rules are in audit mode", dec.Index, strings.Join(dec.AuditFailed, ", "))

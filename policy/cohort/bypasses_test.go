@@ -82,6 +82,10 @@ func TestEachWayPastTheGateIsRegistered(t *testing.T) {
 			l.decide("1", "allow (break-glass)", func(d *Decision) { d.Glass = &policy.GlassUse{Case: hexOf("c")} })
 			l.deploy("gate", "d", "1", at(time.Hour))
 		}},
+		"a gate that only audits": {AuditDenial, func(l *Log) {
+			l.decide("1", "allow (audit)", func(d *Decision) { d.AuditFailed = []string{"reviewed"} })
+			l.deploy("gate", "d", "1", nil)
+		}},
 		"a rule that watches": {AuditDenial, func(l *Log) {
 			l.decide("1", "allow", func(d *Decision) { d.AuditFailed = []string{"senior-for-ai"} })
 			l.deploy("gate", "d", "1", nil)

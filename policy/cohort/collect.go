@@ -215,7 +215,7 @@ func decided(e Entry, c *policy.Core) Decision {
 		r := &c.Changes[i]
 		d.Changes = append(d.Changes, Change{r.Change, cmp.Or(r.Head, r.Commit), r.Commit, r.Tier, r.Origin, r.Domains, r.Agents, r.Authors, r.Approved})
 		for _, f := range r.Rules {
-			if f.Audit && !f.Held {
+			if (f.Audit || c.Verdict == policy.AllowAudit) && !f.Held {
 				d.AuditFailed = append(d.AuditFailed, f.Rule)
 			}
 		}

@@ -205,6 +205,7 @@ type teller struct {
 	baseline   string
 	places     []string // environments that it is for
 	unsafe     bool
+	mode       string      // of the gate of production
 	set        *policy.Set // as it is judged by
 	trust      *verify.Trust
 	roll       verify.Roll
@@ -244,7 +245,7 @@ func (t *teller) setFiles(version int, rules, changes, people string) attest.Pol
 	rules = t.named(rules)
 	return attest.PolicyFiles{
 		Policy: fmt.Sprintf("name: story\nversion: %d\n", version) + changes + "levels: [junior, mid, senior, staff]\ntiers: [low, medium, high, critical]\n" +
-			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]}\n" +
+			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]" + onlyIf(t.mode != "", ", mode: "+t.mode) + "}\n" +
 			"validFor: 15m\n" + baselines + t.story.Settings + "rules:\n" + strings.TrimLeft(rules, "\n"),
 		People:  people,
 		Domains: cmp.Or(t.story.Domains, domains),
@@ -267,6 +268,8 @@ func (t *teller) enact(s Story, steps []step) error {
 			}
 		case "unsafe":
 			t.unsafe = true
+		case "mode":
+			t.mode = st.arg(0)
 		}
 	}
 	set, err := policy.ParseSet(t.files(s.Rules, nil))
@@ -370,3 +373,10 @@ func (t *teller) named(text string) string {
 }
 
 var placeholder = regexp.MustCompile(`\{(id|sha256):[a-z0-9]+\}`)
+
+func onlyIf(cond bool, s string) string {
+	if cond {
+		return s
+	}
+	return ""
+}

@@ -33,6 +33,8 @@ const (
 	Verdict_VERDICT_ERROR Verdict = 3
 	// The rules say no, and people let it go: a gate opens, and a review is owed.
 	Verdict_VERDICT_ALLOW_BREAK_GLASS Verdict = 4
+	// The rules say no, and the gate of this environment only audits: it opens, and nothing passed.
+	Verdict_VERDICT_ALLOW_AUDIT Verdict = 5
 )
 
 // Enum value maps for Verdict.
@@ -43,6 +45,7 @@ var (
 		2: "VERDICT_DENY",
 		3: "VERDICT_ERROR",
 		4: "VERDICT_ALLOW_BREAK_GLASS",
+		5: "VERDICT_ALLOW_AUDIT",
 	}
 	Verdict_value = map[string]int32{
 		"VERDICT_UNSPECIFIED":       0,
@@ -50,6 +53,7 @@ var (
 		"VERDICT_DENY":              2,
 		"VERDICT_ERROR":             3,
 		"VERDICT_ALLOW_BREAK_GLASS": 4,
+		"VERDICT_ALLOW_AUDIT":       5,
 	}
 )
 
@@ -861,13 +865,14 @@ const file_countersign_v1_verifier_proto_rawDesc = "" +
 	"\tlogged_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bloggedAt\x12\x12\n" +
 	"\x04need\x18\x10 \x03(\tR\x04need\x12\x10\n" +
 	"\x03who\x18\x11 \x03(\tR\x03who\x12\x1c\n" +
-	"\tassurance\x18\x12 \x01(\tR\tassurance*y\n" +
+	"\tassurance\x18\x12 \x01(\tR\tassurance*\x92\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rVERDICT_ALLOW\x10\x01\x12\x10\n" +
 	"\fVERDICT_DENY\x10\x02\x12\x11\n" +
 	"\rVERDICT_ERROR\x10\x03\x12\x1d\n" +
-	"\x19VERDICT_ALLOW_BREAK_GLASS\x10\x042\xf6\x01\n" +
+	"\x19VERDICT_ALLOW_BREAK_GLASS\x10\x04\x12\x17\n" +
+	"\x13VERDICT_ALLOW_AUDIT\x10\x052\xf6\x01\n" +
 	"\x0fVerifierService\x12G\n" +
 	"\x06Verify\x12\x1d.countersign.v1.VerifyRequest\x1a\x1e.countersign.v1.VerifyResponse\x12O\n" +
 	"\bEvidence\x12\x1f.countersign.v1.EvidenceRequest\x1a .countersign.v1.EvidenceResponse0\x01\x12I\n" +
