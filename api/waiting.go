@@ -169,13 +169,7 @@ func (w *waiting) environments() []string {
 func (w *waiting) add(i console.Item, c *policy.ChangeResult, awaiting []policy.Awaiting) {
 	for _, a := range awaiting {
 		i.Who = append(i.Who, a.Who...)
-		for _, r := range w.set.Rules {
-			for _, slot := range r.Require.Slots {
-				if r.ID == a.Rule {
-					i.Assurance = max(i.Assurance, slot.Assurance)
-				}
-			}
-		}
+		i.Assurance = max(i.Assurance, w.set.Asks(a.Rule))
 	}
 	slices.Sort(i.Who)
 	i.Who = slices.Compact(i.Who)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy/roster"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -159,4 +160,18 @@ func (j *judge) claimedPaths(m *merge) []gitfacts.Path {
 		}
 	}
 	return out
+}
+
+// Asks is the most that a slot of a rule asks an approval to prove; zero where there is no
+// such rule, or it asks nothing.
+func (s *Set) Asks(rule string) (least roster.Assurance) {
+	for i := range s.Rules {
+		if s.Rules[i].ID != rule {
+			continue
+		}
+		for _, slot := range s.Rules[i].Require.Slots {
+			least = max(least, slot.Assurance)
+		}
+	}
+	return least
 }

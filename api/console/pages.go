@@ -17,10 +17,9 @@ import (
 // frame is what every page has around its own.
 type frame struct {
 	Title  string
-	Page   string // its path below Path
 	Origin string // of the log
 	As     string
-	People []string // who has a passkey that counts now, and whoever looks
+	People []string // of the roster, now
 	Hidden []field  // the query, for the form that chooses who looks
 	Here   bool     // passkeys answer on this address
 	There  string   // the page on an address where they do
@@ -92,13 +91,13 @@ func (s *Console) frame(r *http.Request) *frame {
 	set := s.config.Ledger.Policy()
 	f := &frame{
 		Origin: s.config.Origin, As: r.URL.Query().Get("as"), Here: s.here(r), Status: s.config.Ledger.Status(),
-		Policy: set.Name + " version " + strconv.Itoa(set.Version), Page: strings.TrimPrefix(r.URL.Path, Path),
+		Policy: set.Name + " version " + strconv.Itoa(set.Version),
 	}
 	if _, err := s.reviewer(f.As); err != nil {
 		f.As = ""
 	}
 	for _, p := range set.Roster.Principals() {
-		if p.Kind == roster.Person && p.Holds(s.config.Now()) && (len(s.passkeys(p)) > 0 || p.ID == f.As || f.Page == "register") {
+		if p.Kind == roster.Person && p.Holds(s.config.Now()) {
 			f.People = append(f.People, p.ID)
 		}
 	}

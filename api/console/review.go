@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/roster"
 )
 
 // review is the page of a change.
@@ -96,7 +97,7 @@ func (s *Console) change(r *http.Request, f *frame) (string, any, error) {
 	v.Ignored = uncounted(v.Ignored, v.Approved)
 	v.Others = agents(v.First.Change.Agents, v.First.Change.Authors)
 	v.Mine = s.mine(f, v.First.Change.Authors, v.Approved, v.Answers)
-	v.CLI = "countersign approve " + c.ID + " --repository " + c.Repository + " --environment " + c.Environments[0].Name
+	v.CLI = command(set, c.ID, c.Repository, v.Answers)
 	return "change.html", v, nil
 }
 
@@ -162,6 +163,29 @@ func answerFor(set *policy.Set, name, as string, c *policy.ChangeResult, enough 
 		a.Rules = append(a.Rules, r)
 	}
 	return a
+}
+
+// command is how it is approved from a terminal: for the environments where that is wanted,
+// with what proves as much as they ask.
+func command(set *policy.Set, what, repository string, answers []answerable) string {
+	var names []string
+	least := roster.ByKey
+	for _, a := range answers {
+		if !a.Wanted && slices.ContainsFunc(answers, func(o answerable) bool { return o.Wanted }) {
+			continue
+		}
+		names = append(names, a.Name)
+		for _, r := range a.Rules {
+			if r.Mine {
+				least = max(least, set.Asks(r.Rule))
+			}
+		}
+	}
+	how := "--key YOUR-KEY.pem"
+	if least > roster.ByKey {
+		how = "--ssh=YOUR-SECURITY-KEY.pub"
+	}
+	return "countersign approve " + what + " --repository " + repository + " --environment " + strings.Join(names, ",") + " " + how
 }
 
 // describeFiles says of each file what happens to it, and counts.
@@ -255,7 +279,7 @@ func (s *Console) plan(r *http.Request, f *frame) (string, any, error) {
 	v.Ignored = uncounted(v.Ignored, v.Approved)
 	v.Others = agents(v.First.Agents, v.First.Authors)
 	v.Mine = s.mine(f, v.First.Authors, v.Approved, v.Answers)
-	v.CLI = "countersign approve --plan sha256:" + p.Digest + " --repository " + p.Repository + " --environment " + v.Answers[0].Name
+	v.CLI = command(set, "--plan sha256:"+p.Digest, p.Repository, v.Answers)
 	return "plan.html", v, nil
 }
 
@@ -280,6 +304,7 @@ func (s *Console) release(r *http.Request, f *frame) (string, any, error) {
 		Rank   int
 		Held   bool
 		Wanted bool
+		Others bool // approvals could help
 		Failed []policy.Finding
 	}
 	var rows []row
@@ -291,6 +316,7 @@ func (s *Console) release(r *http.Request, f *frame) (string, any, error) {
 		for _, rule := range c.Rules {
 			if !rule.Held && !rule.Audit {
 				one.Held = false
+				one.Others = one.Others || len(rule.Who) > 0
 				one.Wanted = one.Wanted || f.As != "" && slices.Contains(rule.Who, f.As)
 				one.Failed = append(one.Failed, rule)
 			}

@@ -21,7 +21,7 @@ type approving struct {
 	yes, alone                                       bool   // alone: one change only
 	ssh                                              string // key in the ssh-agent, instead of a key file
 	pen                                              pen
-	plan                                             string
+	plan, release                                    string
 	deriving
 }
 
@@ -71,16 +71,20 @@ func newApprove(a *app) *cobra.Command {
 it reaches, which signs of AI it carries. Then ask, and sign. An approval is for this
 head and these environments; a push after it needs a new one.
 
+With --release, approve each change of an artifact (or a commit) that waits for you: there is
+no approval of a release besides.
+
 With --plan, approve what applying a file does. The approval is for exactly this file;
 where terraform or tofu is installed it reads the file, and what it does must be what
 was said of it.`,
 		Example: `  countersign approve 1145 --repository github.com/org/repo --environment production --key me.pem
   countersign approve 1145 --environment production --ssh=~/.ssh/id_ed25519_sk.pub
   countersign approve 1145 --decision rejected --comment "breaks restore" …
+  countersign approve --release app.tar --repository github.com/org/repo --environment staging --key me.pem
   countersign approve --plan prod.tfplan --repository github.com/org/infra --environment production --key me.pem`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if (len(args) == 0) == (f.plan == "") {
-				return fmt.Errorf("name changes, or one --plan")
+			if named := map[bool]int{true: 1}; named[len(args) > 0]+named[f.plan != ""]+named[f.release != ""] != 1 {
+				return fmt.Errorf("name changes, or one --plan, or one --release")
 			}
 			return nil
 		},
@@ -90,6 +94,7 @@ was said of it.`,
 	f.deriving.flags(c)
 	fl := c.Flags()
 	fl.StringVar(&f.plan, "plan", "", "a plan file, or sha256:DIGEST of one, instead of changes")
+	fl.StringVar(&f.release, "release", "", "an artifact, sha256:DIGEST or a commit, whose changes wait for you")
 	fl.StringVar(&f.repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "repository id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringSliceVar(&f.environments, "environment", nil, "environments that this is for (needed)")
 	fl.StringVar(&f.head, "head", "", "another head than the newest")
@@ -126,8 +131,11 @@ func (a *app) approve(ctx context.Context, changes []string, f approving) error 
 	if me.Kind != roster.Person {
 		a.notef("%s is %s: what it signs is put on record and never counts\n", me.ID, article(string(me.Kind)))
 	}
-	if f.plan != "" {
+	switch {
+	case f.plan != "":
 		return a.approvePlan(ctx, l, set, me, f)
+	case f.release != "":
+		return a.approveRelease(ctx, l, set, me, f)
 	}
 	f.alone = len(changes) == 1
 	for _, id := range changes {
