@@ -1,5 +1,7 @@
 package attest
 
+import "strings"
+
 // Policy publishes a policy set with its content. Its subject is the set's
 // digest (sha256). The first in a log is the genesis, signed by its owners, one
 // bundle each over the same payload. A later one names the set that it supersedes,
@@ -15,14 +17,22 @@ type Policy struct {
 	PublishedAt Time `json:"publishedAt"`
 }
 
-// PolicyFiles are the three files of a policy set.
+// PolicyFiles are the files of a policy set: three that every set has, and layouts.
 type PolicyFiles struct {
 	Policy  string `json:"policy.yaml"`
 	People  string `json:"people.yaml"`
 	Domains string `json:"domains.yaml"`
+	// Layouts say how artifacts are made, by the name under which rules ask for them. In a
+	// folder they are layouts/NAME.yaml. A set without any has no such member.
+	Layouts map[string]string `json:"layouts,omitempty"`
 }
 
-const maxPolicyFile = 1 << 20 // bytes
+// Limits on the files of a policy set.
+const (
+	maxPolicyFile = 1 << 20  // bytes
+	maxLayout     = 64 << 10 // bytes
+	maxLayouts    = 20
+)
 
 // Type implements Predicate.
 func (p *Policy) Type() string { return TypePolicy }
@@ -38,6 +48,15 @@ func (p *Policy) Validate() error {
 			err = fieldErr("predicate.files."+name, "has %d bytes; 1 to %d are allowed", len(text), maxPolicyFile)
 		}
 	}
+	if err == nil && (len(p.Files.Layouts) > maxLayouts || p.Files.Layouts != nil && len(p.Files.Layouts) == 0) {
+		err = fieldErr("predicate.files.layouts", "has %d items; it is absent, or has 1 to %d", len(p.Files.Layouts), maxLayouts)
+	}
+	for name, text := range p.Files.Layouts {
+		err = first(err, checkLayoutName("predicate.files.layouts", name))
+		if err == nil && (text == "" || len(text) > maxLayout) {
+			err = fieldErr("predicate.files.layouts."+name, "has %d bytes; 1 to %d are allowed", len(text), maxLayout)
+		}
+	}
 	if p.Supersedes != "" {
 		err = first(err, checkHex("predicate.supersedes", p.Supersedes, 64))
 	}
@@ -45,6 +64,14 @@ func (p *Policy) Validate() error {
 		err = fieldErr("predicate.supersedes", "is set, and version 1 is the first")
 	}
 	return err
+}
+
+// checkLayoutName wants what can be the name of a file everywhere.
+func checkLayoutName(field, name string) error {
+	if name == "" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return fieldErr(field, "%.80q is no name of 1 to 64 of a-z, 0-9 and -", name)
+	}
+	return nil
 }
 
 func (p *Policy) about(s []Subject) error {

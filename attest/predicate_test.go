@@ -42,7 +42,7 @@ func oneOfEach() map[string]*Statement {
 		"break-glass": NewBreakGlass(&BreakGlass{Action: GlassRequest, By: "alice", Repository: repo, Environment: "production", Artifacts: []string{hexOf("e", 64)}, Heads: []string{head},
 			Justification: "checkout is down", Ticket: "INC-7", NotBefore: &when, NotAfter: &later, Uses: 1, SaidAt: when}),
 		"gap":    NewGap(&Gap{Repository: repo, Environments: []string{"production"}, From: hexOf("c", 40), To: head, Commits: 3, Reason: "the runner was down", SaidAt: when}),
-		"policy": {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Policy{Name: "blueprint", Version: 1, Files: PolicyFiles{"a: 1\n", "b: 2\n", "c: 3\n"}, PublishedAt: when}},
+		"policy": {commitSubject(map[string]string{"sha256": hexOf("f", 64)}), &Policy{Name: "blueprint", Version: 1, Files: PolicyFiles{Policy: "a: 1\n", People: "b: 2\n", Domains: "c: 3\n"}, PublishedAt: when}},
 		"decision": {commitSubject(map[string]string{"gitCommit": head}), &Decision{Repository: repo, Environment: "production", Verdict: "deny", To: head, Nonce: "n", DecidedAt: when, ExpiresAt: when,
 			Core: jsontext.Value(`{"verdict":"deny"}`), Annex: jsontext.Value(`{}`)}},
 	}

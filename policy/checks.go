@@ -73,6 +73,13 @@ const (
 	checkWhole         check = "whole"             // what nobody lists is the worst
 	checkMaker         check = "maker"             // who made a plan says so
 	checkOwnLevel      check = "own-level"         // the level of authors who are not authenticated is nobody's
+	checkLayout        check = "layout"            // an artifact was made as a rule's layout says
+	checkLayoutTime    check = "layout-time"       // which has not expired
+	checkLayoutRules   check = "layout-rules"      // of files that went from step to step
+	checkFunctionary   check = "functionary"       // by those who answer for the step
+	checkThreshold     check = "threshold"         // as many as it asks for, each once
+	checkProduct       check = "product"           // and the last step made this artifact
+	checkCommand       check = "command"           // with the command that the layout names
 	checkPermitted     check = "permitted"         // an agent does only what it was permitted
 	checkNewest        check = "newest"            // by the newest word about it
 	checkGrantor       check = "grantor"           // of somebody who answers for it still
@@ -174,6 +181,13 @@ var checks = [...]check{
 	checkMaker,
 	checkOwnLevel,
 	checkOwnHand,
+	checkLayout,
+	checkLayoutTime,
+	checkLayoutRules,
+	checkFunctionary,
+	checkThreshold,
+	checkProduct,
+	checkCommand,
 	checkPermitted,
 	checkNewest,
 	checkGrantor,

@@ -111,6 +111,9 @@ type judge struct {
 	below   map[gitfacts.ID]bool // proven ancestors of the commit under judgement
 	signs   *gitfacts.SignList
 	studies []*study
+
+	layouts   map[string]*laidOut // by name, once asked for
+	proposing bool                // a change under review is looked at, and no release
 }
 
 // deny ends the decision with a reason; the first one stays.

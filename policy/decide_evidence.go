@@ -36,6 +36,7 @@ type evidence struct {
 
 	spellings   map[identity][]string // payload digests, in hex, of a statement but for its first
 	permissions map[string][]item     // what agents may do, by roster id
+	links       map[string][]item     // of steps, by their names
 }
 
 // readEvidence keeps, of everything that was gathered, what somebody may say, once.
@@ -43,8 +44,8 @@ func (j *judge) readEvidence() {
 	perCommit := func() map[gitfacts.ID][]item { return make(map[gitfacts.ID][]item, len(j.in.Gathered.Range)) }
 	j.evidence = evidence{
 		changes: perCommit(), admissions: perCommit(), authorships: perCommit(), risks: perCommit(), approvals: perCommit(), agentMade: make(map[gitfacts.ID][]item),
-		permissions: make(map[string][]item),
-		byChange:    make(map[string][]item, len(j.in.Gathered.Range)),
+		permissions: make(map[string][]item), links: make(map[string][]item),
+		byChange: make(map[string][]item, len(j.in.Gathered.Range)),
 	}
 	for _, e := range j.inOrder() {
 		if it, ok := j.accept(e); ok {
@@ -161,7 +162,7 @@ func may(p *roster.Principal, typ string) bool {
 	switch typ {
 	case attest.TypeAgentPermissions, attest.TypeDeepDive:
 		return p.Kind == roster.Person
-	case attest.TypeIncident:
+	case attest.TypeIncident, attest.TypeLink:
 		return p.Kind == roster.Person || p.Kind == roster.Service && p.MaySign(typ)
 	}
 	return p.Kind == roster.Service && p.MaySign(typ)
@@ -206,6 +207,8 @@ func (j *judge) file(it item) {
 		}
 	case *attest.Operation:
 		j.fileOperation(it, p)
+	case *attest.Link:
+		j.links[p.Name] = append(j.links[p.Name], it)
 	case *attest.AgentPermissions:
 		j.filePermissions(it, p)
 	case *attest.Approval:

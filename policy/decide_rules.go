@@ -270,6 +270,11 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 			return fail(NotPermitted, "%s", why)
 		}
 	}
+	if q.Layout != "" && j.on(checkLayout) {
+		if why := j.layoutHolds(q.Layout); why != "" {
+			return fail(LayoutNotMet, "layout %s: %s", q.Layout, why)
+		}
+	}
 	if q.Recomputers > 0 && j.on(checkRecomputers) {
 		if by := st.merge.admitters(); len(by)-1 < q.Recomputers {
 			return fail(Unbound, "%d services made the merge and admitted it (%s); the rule asks for %d besides the first", len(by), strings.Join(by, ", "), q.Recomputers)

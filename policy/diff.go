@@ -102,6 +102,7 @@ func (d *differ) settings(a, b *Set) {
 		d.note("signs of AI", "as before", "others", Waits)
 	}
 	d.breakGlass(a.BreakGlass, b.BreakGlass)
+	d.layouts(a.files.Layouts, b.files.Layouts)
 	rest(d, "policy", a.unlisted(), b.unlisted())
 	d.waits("budgets", a.Budgets, b.Budgets)
 	list := func(s *Set) map[string]string {
@@ -123,10 +124,25 @@ func (d *differ) settings(a, b *Set) {
 	})
 }
 
+// layouts lists those that come, go and change: all of it waits.
+func (d *differ) layouts(a, b map[string]string) {
+	eachKey(a, b, func(name string, was, is *string) {
+		switch {
+		case was == nil:
+			d.note("layout "+name, "", "there", Waits)
+		case is == nil:
+			d.note("layout "+name, "there", "", Waits)
+		case *was != *is:
+			d.add("layout "+name, "as before", "another", Waits)
+		}
+	})
+}
+
 // unlisted is what Diff compares nowhere else: of what a set is by now, nothing.
 func (s Set) unlisted() Set {
 	s.Name, s.Version, s.Levels, s.Tiers, s.Environments, s.ValidFor, s.Baselines, s.Budgets, s.Changes = "", 0, nil, nil, nil, 0, nil, nil, Changes{}
 	s.Rules, s.Roster, s.Domains, s.signs, s.BreakGlass, s.Exceptions = nil, nil, nil, nil, nil, nil
+	s.Layouts = nil
 	s.files, s.digest, s.payload = attest.PolicyFiles{}, attest.Digest{}, attest.Digest{}
 	return s
 }
@@ -246,7 +262,7 @@ func (d *differ) rule(where string, a, b *Rule) {
 func (r Rule) unlisted() Rule {
 	r.ID, r.About, r.Title, r.When, r.Mode, r.Remedy, r.EffectiveFrom, r.Controls, r.Forbid = "", "", "", nil, "", "", time.Time{}, nil, false
 	q := &r.Require
-	q.Slots, q.Bindings, q.Timing, q.MaxAge, q.Followed, q.Recomputers, q.DeepDives, q.Permitted = nil, nil, "", 0, false, 0, "", false
+	q.Slots, q.Bindings, q.Timing, q.MaxAge, q.Followed, q.Recomputers, q.DeepDives, q.Permitted, q.Layout = nil, nil, "", 0, false, 0, "", false, ""
 	return r
 }
 
@@ -300,6 +316,11 @@ func (d *differ) require(where string, a, b *Require) {
 		dives = Tighter
 	}
 	d.note(where+": deepDives", string(a.DeepDives), string(b.DeepDives), dives)
+	layout := Waits
+	if a.Layout == "" {
+		layout = Tighter
+	}
+	d.note(where+": layout", a.Layout, b.Layout, layout)
 	permitted := Waits
 	if b.Permitted {
 		permitted = Tighter

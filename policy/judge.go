@@ -31,7 +31,7 @@ func Judge(ctx context.Context, src verify.Source, v *verify.Verifier, in Input)
 		Plan: in.Request.Plan, Artifact: in.Request.Artifact, Commit: in.Request.Commit,
 		Repository: in.Request.Repository, Environment: in.Request.Environment, Baselines: in.Set.baselines(in.Request),
 		Incidents:   in.Set.AsksIncidents(),
-		Permissions: in.Set.HoldsAgents(),
+		Permissions: in.Set.HoldsAgents(), Links: in.Set.LinkRules(),
 	})
 	if err != nil {
 		err = fmt.Errorf("gather evidence: %w", err)

@@ -20,6 +20,8 @@ const (
 	AmbiguousSource    Kind = "AMBIGUOUS_SOURCE"             // more than one source commit
 	RoleConflict       Kind = "ROLE_CONFLICT"                // one key, two roles that must be apart
 	Forbidden          Kind = "FORBIDDEN"                    // a rule forbids such changes
+	LayoutNotMet       Kind = "LAYOUT_NOT_MET"               // the artifact was not made as a layout says
+	BadLink            Kind = "BAD_LINK"                     // a link that can be read in two ways
 	NotPermitted       Kind = "NOT_PERMITTED"                // an agent goes beyond what it may do
 	NotAvailable       Kind = "NOT_AVAILABLE"                // a rule asks for what this version cannot check
 	NegativeUnreadable Kind = "NEGATIVE_EVIDENCE_UNREADABLE" // a revocation or veto that nobody can read

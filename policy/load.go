@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ const (
 	policyFile  = "policy.yaml"
 	peopleFile  = "people.yaml"
 	domainsFile = "domains.yaml"
+	layoutsDir  = "layouts"
 )
 
 // ErrInvalid says that a policy set cannot be used. Errors of parsing wrap it.
@@ -54,6 +57,9 @@ func ReadFolder(dir string) (*Set, error) {
 	if f.Domains, err = read(domainsFile); err != nil {
 		return nil, err
 	}
+	if f.Layouts, err = readLayouts(dir, read); err != nil {
+		return nil, err
+	}
 	return ParseSet(f)
 }
 
@@ -67,12 +73,16 @@ func ParseSet(files attest.PolicyFiles) (*Set, error) {
 	return s, nil
 }
 
-// digestOf covers all three files: SHA-256 over a tag and, for each file, the
-// lengths of name and content as 8 big-endian bytes before each.
+// digestOf covers all files: SHA-256 over a tag and, for each file, the lengths of name
+// and content as 8 big-endian bytes before each. Layouts come last, by name.
 func digestOf(f attest.PolicyFiles) attest.Digest {
 	h := sha256.New()
 	h.Write([]byte("countersign policy set v1\n"))
-	for _, part := range []string{policyFile, f.Policy, peopleFile, f.People, domainsFile, f.Domains} {
+	parts := []string{policyFile, f.Policy, peopleFile, f.People, domainsFile, f.Domains}
+	for _, name := range slices.Sorted(maps.Keys(f.Layouts)) {
+		parts = append(parts, layoutsDir+"/"+name+".yaml", f.Layouts[name])
+	}
+	for _, part := range parts {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
 		h.Write(n[:])
@@ -154,6 +164,9 @@ func (s *Set) parse() error {
 		if err := s.parseBudgets(budgets); err != nil {
 			return err
 		}
+	}
+	if err := s.parseLayouts(); err != nil {
+		return err
 	}
 	if err := s.parseRules(rules); err != nil {
 		return err

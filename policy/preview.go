@@ -101,7 +101,7 @@ func preview(in Input, c Proposed) *Preview {
 
 // judgeProposed asks the rules about a head as if it were its own merge.
 func (j *judge) judgeProposed(c Proposed, p *Preview) {
-	j.signs = j.in.Set.Signs()
+	j.signs, j.proposing = j.in.Set.Signs(), true
 	j.below = make(map[gitfacts.ID]bool)
 	if c.Base != "" {
 		j.reach(c.Base, j.below)

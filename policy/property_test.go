@@ -124,7 +124,9 @@ func TestAddingARevocationNeverAllows(t *testing.T) {
 		if policy.Decide(in).Core.Verdict.Opens() {
 			continue
 		}
-		more := tell(t, scenario.Story{Text: revocations(a.story.Text), Rules: a.story.Rules}, scenario.Attack).Input
+		told := a.story
+		told.Text = revocations(a.story.Text)
+		more := tell(t, told, scenario.Attack).Input
 		fresh := slices.DeleteFunc(slices.Clone(more.Gathered.Negative), func(n verify.NegativeItem) bool {
 			return slices.ContainsFunc(in.Gathered.Negative, func(o verify.NegativeItem) bool { return o.Link.Index == n.Link.Index })
 		})

@@ -102,7 +102,7 @@ func (s *Set) parseRule(v strictyaml.Node, env *expressions) (Rule, error) {
 	case err != nil:
 		return r, err
 	case r.About == AboutPlan && r.Require.forMerges():
-		return r, v.Errorf("rule %q is about plans, which have no binding, merge, merger or replay: bindings, timing, recomputers and exclude: [merger] mean nothing there", r.ID)
+		return r, v.Errorf("rule %q is about plans, which have no binding, merge, merger or replay: bindings, timing, recomputers, layout and exclude: [merger] mean nothing there", r.ID)
 	case r.About == AboutPlan && slices.ContainsFunc(r.Require.Slots, func(s Slot) bool { return s.least() == roster.ByForge }):
 		return r, v.Errorf("rule %q is about plans, and forges witness no approvals of plans", r.ID)
 	case r.About == AboutChange && r.Require.Permitted:
@@ -134,7 +134,7 @@ func controls(v strictyaml.Node) ([]string, error) {
 func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 	var q Require
 	present := false
-	known := []string{"approvals", "bindings", "timing", "maxAge", "presence", "followed", "recomputers", "deepDives", "permitted"}
+	known := []string{"approvals", "bindings", "timing", "maxAge", "presence", "followed", "recomputers", "deepDives", "permitted", "layout"}
 	err := v.Fields(known, func(key string, f strictyaml.Node) (err error) {
 		switch key {
 		case "approvals":
@@ -157,6 +157,8 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 			q.Recomputers, err = f.Int(1, 10)
 		case "deepDives":
 			q.DeepDives, err = severity(f)
+		case "layout":
+			q.Layout, err = s.layoutName(f)
 		case "permitted":
 			q.Permitted, err = f.Bool()
 		}
@@ -179,15 +181,23 @@ func (s *Set) parseRequire(v strictyaml.Node) (Require, error) {
 			q.Slots[i].Assurance = max(q.Slots[i].Assurance, roster.Present)
 		}
 	}
-	if len(q.Slots) == 0 && q.Bindings == nil && !q.Followed && q.Recomputers == 0 && q.DeepDives == "" && !q.Permitted {
+	if len(q.Slots) == 0 && q.Bindings == nil && !q.Followed && q.Recomputers == 0 && q.DeepDives == "" && !q.Permitted && q.Layout == "" {
 		return q, v.Errorf("requires nothing")
 	}
 	return q, nil
 }
 
+func (s *Set) layoutName(v strictyaml.Node) (string, error) {
+	name, err := v.Text()
+	if err == nil && s.Layouts[name] == nil {
+		err = v.Errorf("there is no %s/%s.yaml", layoutsDir, name)
+	}
+	return name, err
+}
+
 // forMerges reports whether it asks for what only a merge has.
 func (q *Require) forMerges() bool {
-	return q.Bindings != nil || q.Timing != "" || q.Recomputers > 0 ||
+	return q.Layout != "" || q.Bindings != nil || q.Timing != "" || q.Recomputers > 0 ||
 		slices.ContainsFunc(q.Slots, func(s Slot) bool { return slices.Contains(s.Exclude, "merger") })
 }
 

@@ -27,6 +27,7 @@ type Set struct {
 	Exceptions []Exception
 	BreakGlass *BreakGlass // nil: the rules bend for nobody
 	Roster     *roster.Roster
+	Layouts    map[string]*Layout // by name; nil where there are none
 	Domains    *Domains
 
 	files   attest.PolicyFiles
@@ -143,6 +144,8 @@ type Require struct {
 	// DeepDives are owed for incidents of this severity or worse: until two people have
 	// signed a review of one, what touches its domains does not go. Empty: none are.
 	DeepDives attest.Severity
+	// Layout names one that must hold for the artifact; empty: none.
+	Layout string
 	// Permitted asks, of a plan, that all of it was permitted to the agents that made it.
 	Permitted bool
 }

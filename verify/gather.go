@@ -26,6 +26,9 @@ type Request struct {
 	Commit   gitfacts.ID    // without Artifact, the last commit of the range
 	// Repository is the one that counts, and Environment where the release goes.
 	Repository, Environment string
+	// Links say how links of steps lead to others, from those that made the artifact; nil: no
+	// link is asked for.
+	Links []LinkRule
 	// Permissions asks what the agents that made a plan may do, too.
 	Permissions bool
 	// Baselines are the commits that the policy accepts as a start there.
@@ -108,7 +111,7 @@ func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathere
 	if g.out.chain, err = v.negative(ctx, src, &view); err != nil {
 		return nil, err
 	}
-	steps := []func() error{g.sources, g.walk, g.reviews, g.vetoes, g.incidents, g.finish, g.confirm}
+	steps := []func() error{g.sources, g.links, g.walk, g.reviews, g.vetoes, g.incidents, g.finish, g.confirm}
 	if req.Plan != nil {
 		steps = []func() error{g.plan, g.vetoes, g.incidents, g.finish, g.confirm}
 	}

@@ -114,6 +114,8 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 	switch predicateType {
 	case attest.TypeApproval, attest.TypeAuthorship, attest.TypeRevocation, attest.TypeRisk, attest.TypeOperation, attest.TypeBreakGlass:
 		return true
+	case attest.TypeLink: // an agent answers for no step of a build
+		return p.Kind == roster.Person
 	case attest.TypeIncident, attest.TypeDeepDive: // an agent neither reports incidents nor plays them down
 		return p.Kind == roster.Person
 	}

@@ -87,7 +87,7 @@ func (a *app) oneSet(ctx context.Context, args []string, trust, asOf string) (*p
 	return h.At(index, at).Set, nil
 }
 
-// writeSet writes the three files into a folder that has none of them.
+// writeSet writes the files into a folder that has none of them.
 func (a *app) writeSet(set *policy.Set, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return wrong("--out: %v", err)
@@ -95,6 +95,16 @@ func (a *app) writeSet(set *policy.Set, dir string) error {
 	f := set.Files()
 	for _, file := range []struct{ name, text string }{{"policy.yaml", f.Policy}, {"people.yaml", f.People}, {"domains.yaml", f.Domains}} {
 		if err := writeNew(filepath.Join(dir, file.name), []byte(file.text), 0o644); err != nil {
+			return err
+		}
+	}
+	if len(f.Layouts) > 0 {
+		if err := os.MkdirAll(filepath.Join(dir, "layouts"), 0o755); err != nil {
+			return wrong("--out: %v", err)
+		}
+	}
+	for name, text := range f.Layouts {
+		if err := writeNew(filepath.Join(dir, "layouts", name+".yaml"), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"reflect"
+
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -64,7 +66,7 @@ func (a *app) policySign(dir, keyFile, with, supersedes, out string, genesis boo
 		if err != nil {
 			return err
 		}
-		if p.Files != set.Files() {
+		if !reflect.DeepEqual(p.Files, set.Files()) {
 			return refused("%s signs another policy set than this folder holds", with)
 		}
 		at, supersedes = p.PublishedAt, p.Supersedes

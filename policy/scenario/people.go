@@ -65,6 +65,8 @@ var cast = []one{
 	{section: "services", id: "builder2", rest: "may: [release]", keys: []string{"builder2"}},
 	{section: "services", id: "both", rest: "may: [change, admission, release]", keys: []string{"both"}},
 	{section: "services", id: "gate", rest: "may: [deployment, operation]", keys: []string{"gate"}},
+	{section: "services", id: "packer", rest: "may: [link]", keys: []string{"packer"}},
+	{section: "services", id: "tester", rest: "may: [link]", keys: []string{"tester"}},
 	{section: "services", id: "hub", rest: "forge: true, hosts: [example.com], may: [change, admission, approval, revocation]", keys: []string{"hub"}},
 	{section: "services", id: "elsewhere", rest: "forge: true, hosts: [example.org], may: [change, admission, approval]", keys: []string{"elsewhere"}},
 	{section: "services", id: "pager", rest: "may: [incident]", keys: []string{"pager"}},

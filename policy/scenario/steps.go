@@ -45,6 +45,8 @@ func (t *teller) do(s *step) error {
 		return t.review(s, now)
 	case "operation":
 		return t.operation(s, now)
+	case "link":
+		return t.link(s)
 	case "permit":
 		return t.permit(s, now)
 	case "authorship":

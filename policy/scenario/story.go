@@ -8,6 +8,7 @@
 //	authorship alice h1 human     alice says that she wrote it
 //	approve bob h1
 //	admit m1                      ci attests the merge, replayed with git
+//	link packer build src/a.go:1 -- app.tar:a   packer's step made "a" of a file
 //	release m1                    builder says that artifact "a" comes from m1
 //	ask                           may artifact "a" go to production?
 //
@@ -61,13 +62,15 @@ type Story struct {
 	Domains string
 	// Unasked is a world in which nobody asks the gate: see gate.go.
 	Unasked bool
+	// Layout is the set's layout "made"; empty: it has none.
+	Layout string
 }
 
 // ReadStory reads the folder of a story: story.txt, and where there are some, rules.yaml
 // and later.yaml.
 func ReadStory(dir string) (Story, error) {
 	var s Story
-	for name, into := range map[string]*string{"story.txt": &s.Text, "rules.yaml": &s.Rules, "later.yaml": &s.Later} {
+	for name, into := range map[string]*string{"story.txt": &s.Text, "rules.yaml": &s.Rules, "later.yaml": &s.Later, "layout.yaml": &s.Layout} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil && (name == "story.txt" || !errors.Is(err, fs.ErrNotExist)) {
 			return s, err
@@ -243,12 +246,17 @@ func (t *teller) setFiles(version int, rules, changes, people string) attest.Pol
 		rules = defaultRules
 	}
 	rules = t.named(rules)
+	var layouts map[string]string
+	if t.story.Layout != "" {
+		layouts = map[string]string{"made": t.story.Layout}
+	}
 	return attest.PolicyFiles{
 		Policy: fmt.Sprintf("name: story\nversion: %d\n", version) + changes + "levels: [junior, mid, senior, staff]\ntiers: [low, medium, high, critical]\n" +
 			"environments:\n  - {name: staging, approvals: beforeRelease}\n  - {name: production, approvals: beforeMerge, gates: [gate]" + onlyIf(t.mode != "", ", mode: "+t.mode) + "}\n" +
 			"validFor: 15m\n" + baselines + t.story.Settings + "rules:\n" + strings.TrimLeft(rules, "\n"),
 		People:  people,
 		Domains: cmp.Or(t.story.Domains, domains),
+		Layouts: layouts,
 	}
 }
 
@@ -348,7 +356,7 @@ func (t *teller) judge() (*Told, error) {
 	told.Input.Gathered, told.Err = verify.Gather(context.Background(), t.log, t.verifier, verify.Request{
 		Plan: req.Plan, Artifact: req.Artifact, Commit: req.Commit, Repository: req.Repository, Environment: req.Environment, Baselines: baselines,
 		Incidents:   t.set.AsksIncidents(),
-		Permissions: t.set.HoldsAgents(),
+		Permissions: t.set.HoldsAgents(), Links: t.set.LinkRules(),
 	})
 	return told, nil
 }
