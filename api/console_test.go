@@ -475,6 +475,67 @@ func TestAPasskeyIsRegistered(t *testing.T) {
 	}
 }
 
+// A passkey that is signed with another one of the same person has at most its assurance.
+func TestAPasskeyIsSignedWithAnother(t *testing.T) {
+	f := start(t, withPages(underReview))
+	f.tell()
+	b := f.browser()
+	const both = scenario.Touched | scenario.Verified
+	register := func(as string) (*scenario.Passkey, map[string]any) {
+		t.Helper()
+		status, o := b.call("offer", map[string]any{"as": as, "name": "phone"})
+		if status != http.StatusOK {
+			t.Fatalf("%d %v", status, o)
+		}
+		challenge, err := base64.RawURLEncoding.DecodeString(o["challenge"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := scenario.NewPasskey()
+		r := made.Register(challenge, both)
+		status, out := b.call("register", map[string]any{
+			"nonce": o["nonce"], "credentialId": b64(r.CredentialID), "publicKey": b64(r.SPKI), "authenticatorData": b64(r.AuthenticatorData),
+			"clientDataJSON": b64(r.ClientDataJSON), "attestationObject": b64(r.AttestationObject),
+		})
+		if status != http.StatusOK {
+			t.Fatalf("%d %v", status, out)
+		}
+		return made, out
+	}
+	if _, out := register("bob"); out["endorse"] != nil {
+		t.Error("bob has no passkey to sign with, and is asked to")
+	}
+	made, out := register("carol")
+	asked := out["endorse"].(map[string]any)
+	for name, answer := range map[string]map[string]any{
+		"itself":                 {"key": made},
+		"without verification":   {"key": scenario.CarolsPasskey(), "flags": scenario.Touched},
+		"over another passkey":   {"key": scenario.CarolsPasskey(), "presented": "countersign registration v1\nlog.example.com\ncarol\n"},
+		"over an approval of it": {"key": scenario.CarolsPasskey(), "presented": "countersign approval v1\n" + strings.TrimPrefix(asked["presented"].(string), "countersign registration v1\n")},
+	} {
+		_, out := register("carol")
+		asked := out["endorse"].(map[string]any)
+		flags := byte(both)
+		if f, ok := answer["flags"].(int); ok {
+			flags = byte(f)
+		}
+		over := map[string]any{"nonce": asked["nonce"], "presented": asked["presented"]}
+		if p, ok := answer["presented"]; ok {
+			over["presented"] = p
+		}
+		if status, out := b.call("endorse", touch(over, answer["key"].(*scenario.Passkey), flags, nil)); status != http.StatusForbidden {
+			t.Errorf("%s: %d %v", name, status, out)
+		}
+	}
+	status, out := b.call("endorse", touch(asked, scenario.CarolsPasskey(), both, nil))
+	if status != http.StatusOK || !strings.Contains(out["stanza"].(string), "registeredWith: passkey\n") || !strings.Contains(out["stanza"].(string), "assurance: verified\n") {
+		t.Fatalf("%d %v", status, out)
+	}
+	if status, out := b.call("endorse", touch(asked, scenario.CarolsPasskey(), both, nil)); status != http.StatusConflict {
+		t.Errorf("twice: %d %v", status, out)
+	}
+}
+
 func TestPagesNeedARelyingParty(t *testing.T) {
 	f := start(t, setup{})
 	trust := *f.trust

@@ -173,23 +173,13 @@ func (s *Console) answer(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := slices.IndexFunc(s.passkeys(p), func(k *roster.Key) bool { return bytes.Equal(k.Passkey.Credential, in.CredentialID) })
-	if k < 0 {
-		return nil, &Fault{http.StatusForbidden, "UNTRUSTED_KEY", "This passkey is none of " + q.reviewer + "'s on the roster."}
-	}
-	answer := &credential.PasskeyAnswer{
-		CredentialID: in.CredentialID, AuthenticatorData: in.AuthenticatorData, ClientDataJSON: in.ClientDataJSON, Signature: in.Signature,
-	}
 	presented, err := attest.Presented(s.config.Origin, q.statement)
 	if err != nil {
 		return nil, err
 	}
-	there, err := answer.Verify(presented, s.config.Party, s.passkeys(p)[k].Passkey.SPKI)
-	switch {
-	case err != nil:
-		return nil, &Fault{http.StatusForbidden, kindOf(err), "The passkey's answer does not verify: " + err.Error()}
-	case !there.Verified:
-		return nil, &Fault{http.StatusForbidden, "LOW_ASSURANCE", "The authenticator did not verify you (PIN, finger or face). This page wants that."}
+	_, answer, err := s.check(p, in.passkeyAnswer, presented)
+	if err != nil {
+		return nil, err
 	}
 	st := *q.statement
 	signed := *st.Predicate.(*attest.Approval)
@@ -200,4 +190,24 @@ func (s *Console) answer(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.config.Ledger.Approve(r.Context(), payload)
+}
+
+// check holds an answer against what was presented, and against the passkeys of a person.
+func (s *Console) check(p *roster.Principal, in passkeyAnswer, presented []byte) (*roster.Key, *credential.PasskeyAnswer, error) {
+	keys := s.passkeys(p)
+	k := slices.IndexFunc(keys, func(k *roster.Key) bool { return bytes.Equal(k.Passkey.Credential, in.CredentialID) })
+	if k < 0 {
+		return nil, nil, &Fault{http.StatusForbidden, "UNTRUSTED_KEY", "This passkey is none of " + p.ID + "'s on the roster."}
+	}
+	answer := &credential.PasskeyAnswer{
+		CredentialID: in.CredentialID, AuthenticatorData: in.AuthenticatorData, ClientDataJSON: in.ClientDataJSON, Signature: in.Signature,
+	}
+	there, err := answer.Verify(presented, s.config.Party, keys[k].Passkey.SPKI)
+	switch {
+	case err != nil:
+		return nil, nil, &Fault{http.StatusForbidden, kindOf(err), "The passkey's answer does not verify: " + err.Error()}
+	case !there.Verified:
+		return nil, nil, &Fault{http.StatusForbidden, "LOW_ASSURANCE", "The authenticator did not verify you (PIN, finger or face). This page wants that."}
+	}
+	return keys[k], answer, nil
 }

@@ -146,6 +146,7 @@ type Console struct {
 	config  Config
 	asked   pending[question]
 	enrolls pending[enrolment]
+	made    pending[made]
 	mux     *http.ServeMux
 }
 
@@ -172,6 +173,7 @@ func New(c Config) (*Console, error) {
 		"POST " + Path + "answer":   s.answer,
 		"POST " + Path + "offer":    s.offer,
 		"POST " + Path + "register": s.registered,
+		"POST " + Path + "endorse":  s.endorse,
 	} {
 		s.mux.HandleFunc(pattern, s.answers(call))
 	}

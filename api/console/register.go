@@ -2,6 +2,7 @@ package console
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -91,6 +92,22 @@ type registering struct {
 	AttestationObject bytes64 `json:"attestationObject"`
 }
 
+// A made passkey may be shown to be of somebody who has another one.
+type made struct {
+	person    string
+	key       roster.Key
+	note      string // for the owners
+	presented []byte
+}
+
+// endorsing is what another passkey of the same person is asked to sign for a new one.
+type endorsing struct {
+	Nonce       string   `json:"nonce"`
+	Presented   string   `json:"presented"`
+	Party       string   `json:"party"`
+	Credentials []string `json:"credentials"`
+}
+
 // stanza is what the owners of the policy put into people.yaml. The page writes nothing:
 // that they publish it is what makes it count.
 type stanza struct {
@@ -101,6 +118,8 @@ type stanza struct {
 	Model      string `json:"model"`
 	Syncs      bool   `json:"syncs"`
 	Credential string `json:"credential"`
+	// Endorse is there when the person has another passkey.
+	Endorse *endorsing `json:"endorse,omitempty"`
 }
 
 // registered checks a passkey that was made, and writes its stanza. Nothing here shows
@@ -115,7 +134,7 @@ func (s *Console) registered(r *http.Request) (any, error) {
 	if !ok {
 		return nil, &Fault{http.StatusConflict, "EXPIRED", "This was answered already, or asked too long ago. Load the page again."}
 	}
-	made, err := (&credential.Registration{
+	answer, err := (&credential.Registration{
 		CredentialID: in.CredentialID, SPKI: in.PublicKey, AuthenticatorData: in.AuthenticatorData,
 		ClientDataJSON: in.ClientDataJSON, AttestationObject: in.AttestationObject,
 	}).Verify(e.challenge[:], s.config.Party)
@@ -126,19 +145,66 @@ func (s *Console) registered(r *http.Request) (any, error) {
 	if p, _, taken := s.config.Ledger.Policy().Roster.ByKey(id); taken {
 		return nil, &Fault{http.StatusConflict, "UNTRUSTED_KEY", "This passkey is " + p.ID + "'s already."}
 	}
-	key := roster.Key{Name: e.name, Passkey: &roster.Passkey{Credential: in.CredentialID, SPKI: in.PublicKey}, Assurance: roster.ByKey}
-	var b strings.Builder
 	where := "in one authenticator"
-	if made.Syncs {
+	if answer.Syncs {
 		where = "may leave its authenticator (it syncs)"
 	}
-	fmt.Fprintf(&b, "# Under `keys:` of %s. Made for %s; attestation %s, model %s; the key %s.\n", e.person, s.config.Party.ID, made.Format, made.Model, where)
-	b.WriteString("# Owners raise the assurance to presence or verified for what they saw being made.\n")
-	if err := policy.WriteKey(&b, key, s.config.Now()); err != nil {
+	m := made{
+		person: e.person, key: roster.Key{Name: e.name, Passkey: &roster.Passkey{Credential: in.CredentialID, SPKI: in.PublicKey}, Assurance: roster.ByKey},
+		note: fmt.Sprintf("# Under `keys:` of %s. Made for %s; attestation %s, model %s; the key %s.\n", e.person, s.config.Party.ID, answer.Format, answer.Model, where),
+	}
+	out := &stanza{
+		Person: e.person, KeyID: fmt.Sprintf("%x", id), Format: answer.Format, Model: answer.Model, Syncs: answer.Syncs,
+		Credential: base64.RawURLEncoding.EncodeToString(in.CredentialID),
+	}
+	if out.Stanza, err = s.stanzaOf(&m); err != nil {
 		return nil, err
 	}
-	return &stanza{
-		Person: e.person, Stanza: b.String(), KeyID: fmt.Sprintf("%x", id), Format: made.Format, Model: made.Model, Syncs: made.Syncs,
-		Credential: base64.RawURLEncoding.EncodeToString(in.CredentialID),
-	}, nil
+	p, err := s.reviewer(e.person)
+	if err != nil {
+		return nil, err
+	}
+	if keys := s.passkeys(p); len(keys) > 0 {
+		m.presented = fmt.Appendf(nil, "countersign registration v1\n%s\n%s\n%x\n%x\n", s.config.Origin, e.person, id, sha256.Sum256(in.PublicKey))
+		out.Endorse = &endorsing{Presented: string(m.presented), Party: s.config.Party.ID, Credentials: credentials(keys)}
+		out.Endorse.Nonce, _, err = s.made.hold(s.config.Now(), func(string) (made, error) { return m, nil })
+	}
+	return out, err
+}
+
+// stanzaOf writes what belongs into people.yaml.
+func (s *Console) stanzaOf(m *made) (string, error) {
+	var b strings.Builder
+	b.WriteString(m.note)
+	if m.key.RegisteredWith == "" {
+		b.WriteString("# Owners raise the assurance to presence or verified for what they saw being made.\n")
+	} else {
+		fmt.Fprintf(&b, "# Whoever made it showed %s, and it proves no more than that; so says the console.\n", m.key.RegisteredWith)
+	}
+	err := policy.WriteKey(&b, m.key, s.config.Now())
+	return b.String(), err
+}
+
+// endorse takes the signature of a passkey that the person has over the one that they
+// made. The new one then has at most the assurance of that (TRUST T6).
+func (s *Console) endorse(r *http.Request) (any, error) {
+	var in answering
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	m, ok := s.made.take(s.config.Now(), in.Nonce)
+	if !ok {
+		return nil, &Fault{http.StatusConflict, "EXPIRED", "This was answered already, or asked too long ago. Register the passkey again."}
+	}
+	p, err := s.reviewer(m.person)
+	if err != nil {
+		return nil, err
+	}
+	k, _, err := s.check(p, in.passkeyAnswer, m.presented)
+	if err != nil {
+		return nil, err
+	}
+	m.key.RegisteredWith, m.key.Assurance = k.Name, k.Assurance
+	text, err := s.stanzaOf(&m)
+	return &stanza{Person: m.person, Stanza: text, KeyID: fmt.Sprintf("%x", credential.PasskeyID(m.key.Passkey.Credential)), Credential: base64.RawURLEncoding.EncodeToString(m.key.Passkey.Credential)}, err
 }

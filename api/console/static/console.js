@@ -40,6 +40,22 @@ function busy(form, yes) {
   for (const b of form.querySelectorAll("button")) b.disabled = yes;
 }
 
+// answerTo has a passkey sign.
+async function answerTo(asked, challenge) {
+  const got = await navigator.credentials.get({
+    publicKey: {
+      challenge, rpId: asked.party, userVerification: "required", timeout: 300000,
+      allowCredentials: asked.credentials.map((id) => ({ type: "public-key", id: toBytes(id) })),
+    },
+  });
+  return {
+    nonce: asked.nonce, credentialId: toText(got.rawId), authenticatorData: toText(got.response.authenticatorData),
+    clientDataJSON: toText(got.response.clientDataJSON), signature: toText(got.response.signature),
+  };
+}
+
+const digest = (text) => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+
 // approve asks for the approval, has the authenticator sign it, and hands it in. The
 // challenge is made here, of the very text that the page shows.
 async function approve(form, decision) {
@@ -48,19 +64,10 @@ async function approve(form, decision) {
     as: $("as").value, decision, repository: subject.repository || "", change: subject.change || "", head: subject.head || "", plan: subject.plan || "",
     environments: Array.from(form.querySelectorAll("[name=environment]:checked"), (b) => b.value), comment: $("comment").value.trim(),
   });
-  const challenge = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(asked.presented));
+  const challenge = await digest(asked.presented);
   show(asked.presented, toHex(challenge));
   say("", "Your authenticator is asking you now.");
-  const got = await navigator.credentials.get({
-    publicKey: {
-      challenge, rpId: asked.party, userVerification: "required", timeout: asked.expires * 1000,
-      allowCredentials: asked.credentials.map((id) => ({ type: "public-key", id: toBytes(id) })),
-    },
-  });
-  const logged = await post("answer", {
-    nonce: asked.nonce, credentialId: toText(got.rawId), authenticatorData: toText(got.response.authenticatorData),
-    clientDataJSON: toText(got.response.clientDataJSON), signature: toText(got.response.signature),
-  });
+  const logged = await post("answer", await answerTo(asked, challenge));
   const word = { approved: "Approved", rejected: "Rejected", withdrawn: "Taken back" }[decision];
   // The page is loaded again, so that all of it says what is so now.
   keep("said", {
@@ -110,6 +117,24 @@ async function register(form) {
     clientDataJSON: toText(r.clientDataJSON), attestationObject: toText(r.attestationObject),
   });
   say("ok", "The passkey is made. It counts once the owners have published it.");
+  hand(out);
+  const e = $("endorse");
+  e.hidden = !out.endorse;
+  e.onclick = async () => {
+    e.disabled = true;
+    try {
+      hand(await post("endorse", await answerTo(out.endorse, await digest(out.endorse.presented))));
+      say("ok", "Signed. It proves as much as the passkey that signed it, once the owners have published it.");
+      e.hidden = true;
+    } catch (err) {
+      sayError(err);
+    }
+    e.disabled = false;
+  };
+}
+
+// hand shows what the owners are given.
+function hand(out) {
   $("stanza").textContent = out.stanza;
   $("keyid").textContent = out.keyId;
   $("made").hidden = false;

@@ -65,6 +65,23 @@ func (b *browser) authenticator(verifies bool) {
 	}))
 }
 
+// another puts a second authenticator in, beside the first; what comes back takes it out.
+func (b *browser) another() (id webauthn.AuthenticatorID, out func()) {
+	b.do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		id, err = webauthn.AddVirtualAuthenticator(&webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true,
+			HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+		}).Do(ctx)
+		return err
+	}))
+	return id, func() { b.do(webauthn.RemoveVirtualAuthenticator(id)) }
+}
+
+// touches says whether somebody touches an authenticator when it asks.
+func (b *browser) touches(id webauthn.AuthenticatorID, yes bool) {
+	b.do(webauthn.SetAutomaticPresenceSimulation(id, yes))
+}
+
 // verifies says whether the authenticator knows its person from now on.
 func (b *browser) verifies(yes bool) { b.do(webauthn.SetUserVerified(b.key, yes)) }
 

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/chromedp/chromedp"
 )
 
 func must(err error) {
@@ -44,7 +46,8 @@ func tell(work, shots string) (code int) {
 	register(o, b)
 	twins(o, b)
 	approve(o, b)
-	clone(b)
+	second(o, b)
+	clone(o, b)
 	release(o)
 	fmt.Println("\ne2e-console: all of it came out as it must")
 	return 0
@@ -67,11 +70,9 @@ func register(o *office, b *browser) {
 	}
 	o.run(0, "cp", "-r", "policy", "next")
 	o.change("next/policy.yaml", "version: 1", "version: 2")
-	people := o.read("next/people.yaml")
-	at := strings.Index(people, "  - id: dora")
-	keys := at + strings.Index(people[at:], "    keys:\n") + len("    keys:\n")
+	o.write("passkey.yaml", stanza)
 	// The owners saw the hardware, and say so.
-	o.write("next/people.yaml", people[:keys]+strings.Replace(stanza, "assurance: key", "assurance: verified", 1)+people[keys:])
+	o.countersign("policy", "person", "next", "dora", "--import", "passkey.yaml", "--assurance", "verified", "--write")
 	o.countersign("policy", "publish", "next", "--key", "bob.pem", "--trust", "trust")
 	b.open(o.origin + "/console/change?repository=" + repository + "&id=41&as=dora")
 	if said := b.text("#answer"); !strings.Contains(said, "You have no passkey") {
@@ -146,9 +147,30 @@ func approve(o *office, b *browser) {
 	refused(b.call("answer", answer), "SUBJECT_MISMATCH")
 }
 
+// second is another passkey of dora's, in another authenticator, signed with her first.
+func second(o *office, b *browser) {
+	chapter("dora makes a second passkey, and signs it with the first")
+	b.open(o.origin + "/console/register?as=dora")
+	other, put := b.another()
+	b.touches(b.key, false) // it has a passkey of hers already, and would say so
+	b.do(click("#register .approve:not(:disabled)"))
+	b.awaits("ok")
+	b.touches(b.key, true)
+	b.touches(other, false)
+	b.do(click("#endorse"), chromedp.WaitNotVisible("#endorse", chromedp.ByQuery))
+	b.awaits("ok")
+	var stanza string
+	b.eval("document.getElementById('stanza').textContent", &stanza)
+	if !strings.Contains(stanza, "registeredWith: passkey") || !strings.Contains(stanza, "assurance: verified") {
+		fail("%s", stanza)
+	}
+	put()
+}
+
 // clone has an authenticator whose counter goes back.
-func clone(b *browser) {
+func clone(o *office, b *browser) {
 	chapter("a copy of the passkey, which counts from the beginning")
+	b.open(o.origin + "/console/change?repository=" + repository + "&id=41&as=dora")
 	b.cloned()
 	refused(b.call("answer", b.sign(b.ask("dora"), "required")), "UNTRUSTED_KEY")
 }
