@@ -139,6 +139,9 @@ func ParsePasskeyKey(spki []byte) (any, error) {
 			return k, nil
 		}
 	case ed25519.PublicKey:
+		if weak(k) {
+			return nil, errWeak
+		}
 		return k, nil
 	}
 	return nil, fmt.Errorf("%T; a passkey has an ECDSA P-256 or an Ed25519 key", key)

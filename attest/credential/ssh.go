@@ -188,6 +188,9 @@ func ParseSSHKey(wire []byte) (*SSHKey, error) {
 	if !bytes.Equal(k.Marshal(), wire) {
 		return nil, errors.New("the SSH key has another spelling than its own")
 	}
+	if weakSSH(k) {
+		return nil, errWeak
+	}
 	return &SSHKey{k, wire}, nil
 }
 
