@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -27,6 +28,17 @@ type CertificateAuthority struct {
 	// promised to log a certificate (RFC 6962 section 3.2). None means that the
 	// trust folder says outright that no such promise is asked for.
 	TransparencyLogs []crypto.PublicKey
+	// Issuers are those whose identities it certifies, exactly. Without any it is
+	// believed about all: then it is everybody whom a roster knows by an identity.
+	Issuers []string
+}
+
+// speaksFor says why an authority is not believed about an issuer; nil where it is.
+func speaksFor(issuers []string, issuer string) error {
+	if len(issuers) == 0 || slices.Contains(issuers, issuer) {
+		return nil
+	}
+	return fmt.Errorf("the trust folder believes it about %s, and not about %.200q", strings.Join(issuers, ", "), issuer)
 }
 
 // check holds an authority's certificates against each other.
@@ -35,6 +47,8 @@ func (a *CertificateAuthority) check() error {
 	switch {
 	case n == 0 || n > maxChain:
 		return fmt.Errorf("certificates: has %d; 1 to %d are allowed", n, maxChain)
+	case slices.Contains(a.Issuers, ""):
+		return errors.New("issuers: one of them is empty")
 	case a.From.IsZero():
 		return errors.New("from is missing: since when does this authority speak?")
 	}
@@ -95,7 +109,11 @@ func (v *Verifier) checkCertificate(key *attest.PublicKey, signed time.Time) *Re
 	}
 	var why []error
 	for i := range v.trust.Authorities {
-		err := v.trust.Authorities[i].Vouches(c, signed)
+		a := &v.trust.Authorities[i]
+		err := speaksFor(a.Issuers, key.Identity().Issuer)
+		if err == nil {
+			err = a.Vouches(c, signed)
+		}
 		if err == nil {
 			return nil
 		}

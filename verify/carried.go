@@ -28,7 +28,7 @@ func (v *Verifier) checkCarried(it *item) *Refusal {
 	var signed time.Time
 	var r *Refusal
 	if i, foreign := it.carrier.statement.Predicate.(*attest.Import); foreign {
-		it.vouched, signed, r = v.vouched(i.Bundle)
+		it.vouched, signed, r = v.vouched(i.Bundle, c.Key.Identity().Issuer)
 	} else {
 		signed, r = v.attached(it, c)
 	}

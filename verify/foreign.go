@@ -3,11 +3,14 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/countersign-dev/countersign/attest"
 )
 
 // A ForeignLog is a Sigstore instance that is not ours and whose word is taken for the
@@ -16,6 +19,9 @@ type ForeignLog struct {
 	Name string // for reports
 	// TrustedRoot is Sigstore's trusted_root.json.
 	TrustedRoot []byte
+	// Issuers are as those of a CertificateAuthority, for the authorities that the
+	// instance believes.
+	Issuers []string
 
 	verifier *sigstore.Verifier
 }
@@ -26,6 +32,9 @@ type ForeignLog struct {
 func (f *ForeignLog) check() error {
 	if f.Name == "" {
 		return errors.New("name is missing")
+	}
+	if slices.Contains(f.Issuers, "") {
+		return fmt.Errorf("%s: issuers: one of them is empty", f.Name)
 	}
 	trusted, err := root.NewTrustedRootFromJSON(f.TrustedRoot)
 	if err != nil {
@@ -47,9 +56,12 @@ func (f *ForeignLog) check() error {
 	return nil
 }
 
-// vouches verifies a bundle as Sigstore's own clients do, whoever signed it, and returns
-// the latest time at which it was seen.
-func (f *ForeignLog) vouches(b *bundle.Bundle) (time.Time, error) {
+// vouches verifies a bundle as Sigstore's own clients do, whoever of the issuers' people
+// signed it, and returns the latest time at which it was seen.
+func (f *ForeignLog) vouches(b *bundle.Bundle, issuer string) (time.Time, error) {
+	if err := speaksFor(f.Issuers, issuer); err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", f.Name, err)
+	}
 	result, err := f.verifier.Verify(b, sigstore.NewPolicy(sigstore.WithoutArtifactUnsafe(), sigstore.WithoutIdentitiesUnsafe()))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s: %w", f.Name, err)
@@ -68,15 +80,20 @@ func (f *ForeignLog) vouches(b *bundle.Bundle) (time.Time, error) {
 
 // VouchedBy names the foreign log of the trust folder that vouches for a bundle.
 func (v *Verifier) VouchedBy(text []byte) (string, *Refusal) {
-	name, _, r := v.vouched(text)
+	c, err := attest.ParseForeignBundle(text)
+	if err != nil {
+		return "", refuse(Kind(attest.FaultOf(err)), "%v", err)
+	}
+	name, _, r := v.vouched(text, c.Key.Identity().Issuer)
 	if r != nil {
 		r.Check = "carried"
 	}
 	return name, r
 }
 
-// vouched finds the foreign log that vouches for a bundle.
-func (v *Verifier) vouched(text []byte) (name string, seen time.Time, r *Refusal) {
+// vouched finds the foreign log that vouches for a bundle, whose certificate names an
+// issuer.
+func (v *Verifier) vouched(text []byte, issuer string) (name string, seen time.Time, r *Refusal) {
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(text); err != nil {
 		return "", time.Time{}, refuse(Malformed, "%v", err)
@@ -84,7 +101,7 @@ func (v *Verifier) vouched(text []byte) (name string, seen time.Time, r *Refusal
 	var why []error
 	for i := range v.trust.Foreign {
 		f := &v.trust.Foreign[i]
-		seen, err := f.vouches(&b)
+		seen, err := f.vouches(&b, issuer)
 		if err == nil {
 			return f.Name, seen, nil
 		}

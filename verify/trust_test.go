@@ -23,6 +23,7 @@ func TestATrustFolderReadsAsItWasWritten(t *testing.T) {
 	own, err := scenario.NewAuthority(epoch)
 	must(t, err)
 	w.trust.Authorities = append(w.trust.Authorities, own.Trusted())
+	w.trust.Authorities[1].Issuers, w.trust.Foreign[0].Issuers = []string{scenario.Issuer}, []string{scenario.WorkflowIssuer, scenario.Issuer}
 	w.trust.Console = &verify.Console{Key: w.key("console").Public(), Valid: w.trust.LogValid, Party: scenario.Party}
 	dir := filepath.Join(t.TempDir(), "trust")
 	must(t, verify.WriteTrust(dir, w.trust))
@@ -71,6 +72,8 @@ func TestAuthoritiesAndForeignLogs(t *testing.T) {
 		{"certificates: authority-1.pem", "certificates: ../authority-1.pem", "is not a file of this folder"},
 		{"trustedRoot: foreign-1.json", "trustedRoot: tsa.pem", "trustedRoot"},
 		{"trustedRoot: foreign-1.json", "trustedRoot: foreign-1.json\n  - name: \"public-good\"\n    trustedRoot: foreign-1.json", "there twice"},
+		{"trustedRoot: foreign-1.json", "trustedRoot: foreign-1.json\n    issuers: []", "issuers is empty"},
+		{"certificates: authority-1.pem", "certificates: authority-1.pem\n    issuers: [\"\"]", "is empty"},
 		{"foreignLogs:", "foreignLog:", "foreignLog"},
 	} {
 		text := strings.Replace(string(good), c[0], c[1], 1)

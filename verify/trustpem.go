@@ -51,7 +51,7 @@ func (p *trustParser) chain(v strictyaml.Node) ([]*x509.Certificate, error) {
 func (p *trustParser) certificateAuthority(item strictyaml.Node) error {
 	var a CertificateAuthority
 	asked := false
-	err := item.Fields([]string{"certificates", "transparency", "from", "until"}, func(key string, v strictyaml.Node) (err error) {
+	err := item.Fields([]string{"certificates", "transparency", "issuers", "from", "until"}, func(key string, v strictyaml.Node) (err error) {
 		switch key {
 		case "certificates":
 			a.Certificates, err = p.chain(v)
@@ -61,6 +61,8 @@ func (p *trustParser) certificateAuthority(item strictyaml.Node) error {
 				return err
 			}
 			a.TransparencyLogs, err = p.publicKeys(v)
+		case "issuers":
+			a.Issuers, err = issuers(v)
 		default:
 			err = validity(&a.Validity, key, v)
 		}
@@ -79,14 +81,27 @@ func (p *trustParser) certificateAuthority(item strictyaml.Node) error {
 	return nil
 }
 
+// issuers reads a list that is not empty: without the field all are meant, and a list of
+// none could be read so.
+func issuers(v strictyaml.Node) ([]string, error) {
+	list, err := v.Texts()
+	if err == nil && len(list) == 0 {
+		err = v.Errorf("issuers is empty: name some, or leave it out where all are meant")
+	}
+	return list, err
+}
+
 func (p *trustParser) foreignLog(item strictyaml.Node) error {
 	var f ForeignLog
-	err := item.Fields([]string{"name", "trustedRoot"}, func(key string, v strictyaml.Node) (err error) {
-		if key == "name" {
+	err := item.Fields([]string{"name", "trustedRoot", "issuers"}, func(key string, v strictyaml.Node) (err error) {
+		switch key {
+		case "name":
 			f.Name, err = v.Text()
-			return err
+		case "issuers":
+			f.Issuers, err = issuers(v)
+		default:
+			_, f.TrustedRoot, err = p.beside(key, v, maxTrustedRoot)
 		}
-		_, f.TrustedRoot, err = p.beside(key, v, maxTrustedRoot)
 		return err
 	})
 	if err != nil {

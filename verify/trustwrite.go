@@ -166,6 +166,7 @@ func (t *Trust) yaml() string {
 		} else {
 			line("    transparency: %s", noTransparency)
 		}
+		writeIssuers(line, a.Issuers)
 		writeValidity(func(format string, args ...any) { line("  "+format, args...) }, a.Validity)
 	}
 	for i, f := range t.Frozen {
@@ -181,8 +182,19 @@ func (t *Trust) yaml() string {
 	}
 	for i, f := range t.Foreign {
 		line("  - name: %q\n    trustedRoot: %s", f.Name, foreignFile(i))
+		writeIssuers(line, f.Issuers)
 	}
 	return b.String()
+}
+
+func writeIssuers(line func(string, ...any), issuers []string) {
+	if len(issuers) == 0 {
+		return
+	}
+	line("    issuers:")
+	for _, i := range issuers {
+		line("      - %q", i)
+	}
 }
 
 func writeValidity(line func(string, ...any), v roster.Validity) {

@@ -164,6 +164,9 @@ func (t *teller) imported(which string, st *attest.Statement, b *attest.Bundle, 
 	return t.log.Append(carrier, Key("service"))
 }
 
+// issuers are whom a trust folder may believe others about.
+var issuers = map[string]string{"people": Issuer, "workflow": WorkflowIssuer}
+
 // trustOthers makes a trust folder name the authority and the foreign log.
 func (t *teller) trustOthers() error {
 	two, err := authorities()
@@ -171,11 +174,12 @@ func (t *teller) trustOthers() error {
 		return err
 	}
 	t.trust.Authorities = []verify.CertificateAuthority{two[0].Trusted()}
+	t.trust.Authorities[0].Issuers = t.certifies
 	t.foreign = newLog("foreign.example.com")
 	from := roster.Validity{From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	root, err := sigstoreroot.TrustedRoot(&verify.Trust{
 		Log: t.foreign.signer.Verifier(), LogValid: from, Timestamps: t.trust.Timestamps, Authorities: t.trust.Authorities,
 	}, sigstoreroot.Services{URL: "https://foreign.example.com"})
-	t.trust.Foreign = []verify.ForeignLog{{Name: "foreign", TrustedRoot: root}}
+	t.trust.Foreign = []verify.ForeignLog{{Name: "foreign", TrustedRoot: root, Issuers: t.speaks}}
 	return err
 }

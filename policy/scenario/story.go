@@ -220,7 +220,9 @@ type teller struct {
 	parcels    map[string]parcel
 	begins     bool // the judged history begins at the base commit, whatever the set says
 	gated      []Gated
-	foreign    *Log // that trust folders name; nil where the story needs none
+	foreign    *Log     // that trust folders name; nil where the story needs none
+	speaks     []string // issuers that it is believed about; nil: all
+	certifies  []string // the same for the authority
 }
 
 type signed struct {
@@ -278,6 +280,10 @@ func (t *teller) enact(s Story, steps []step) error {
 			t.unsafe = true
 		case "mode":
 			t.mode = st.arg(0)
+		case "speaks":
+			t.speaks = append(t.speaks, issuers[st.arg(0)])
+		case "certifies":
+			t.certifies = append(t.certifies, issuers[st.arg(0)])
 		}
 	}
 	set, err := policy.ParseSet(t.files(s.Rules, nil))
