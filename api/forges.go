@@ -113,30 +113,51 @@ func (f forgeLedger) Log(ctx context.Context, st *attest.Statement, key *attest.
 
 // Approvals implements forge.Ledger.
 func (f forgeLedger) Approvals(ctx context.Context, repository, change string, key attest.KeyID) ([]*attest.Statement, error) {
-	found, err := f.ledger.Search(ctx, ledger.Query{Key: attest.ChangeKey(repository, change), Limit: ledger.MaxPage})
-	if err != nil {
-		return nil, err
-	}
 	var out []*attest.Statement
-	for _, index := range found {
-		r, err := f.ledger.Record(ctx, index)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(r.Keys, attest.SignerKey(key)) {
-			continue
-		}
-		b, err := attest.ParseBundle(r.Body)
-		if err != nil {
-			continue // a hash without its statement
-		}
-		st, err := attest.ParseStatement(b.Payload)
-		if err != nil {
-			continue
-		}
+	err := f.each(ctx, attest.ChangeKey(repository, change), key, func(st *attest.Statement) {
 		if _, ok := st.Predicate.(*attest.Approval); ok {
 			out = append(out, st)
 		}
+	})
+	return out, err
+}
+
+// Admitted implements forge.Ledger.
+func (f forgeLedger) Admitted(ctx context.Context, repository, commit string, key attest.KeyID) (bool, error) {
+	found := false
+	err := f.each(ctx, attest.SubjectKey("gitCommit", commit), key, func(st *attest.Statement) {
+		a, ok := st.Predicate.(*attest.Admission)
+		found = found || ok && a.Repository == repository
+	})
+	return found, err
+}
+
+// each reads what a key has logged under a search key, in log order.
+func (f forgeLedger) each(ctx context.Context, under string, key attest.KeyID, yield func(*attest.Statement)) error {
+	for q := (ledger.Query{Key: under, Limit: ledger.MaxPage}); ; {
+		found, err := f.ledger.Search(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, index := range found {
+			r, err := f.ledger.Record(ctx, index)
+			if err != nil {
+				return err
+			}
+			q.From = index + 1
+			if !slices.Contains(r.Keys, attest.SignerKey(key)) {
+				continue
+			}
+			b, err := attest.ParseBundle(r.Body)
+			if err != nil {
+				continue // a hash without its statement
+			}
+			if st, err := attest.ParseStatement(b.Payload); err == nil {
+				yield(st)
+			}
+		}
+		if len(found) < q.Limit {
+			return nil
+		}
 	}
-	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -96,7 +97,7 @@ func withToken(t testing.TB) (*hub, *shown) {
 		t.Fatal("the story is about another repository: ", scenario.Repository)
 	}
 	s := show(t, "token-of-these-tests")
-	return withHub(t, func(c *forge.Config) { c.Token, c.API = "token-of-these-tests", s.URL }), s
+	return withHub(t, func(c *forge.Config) { c.Token, c.API, c.Settle = "token-of-these-tests", s.URL, time.Millisecond }), s
 }
 
 // Of three reviews none was delivered: the merge is, and they are read before it is said.
@@ -122,10 +123,14 @@ func TestDeliveriesAreHints(t *testing.T) {
 	s.pull(7, head, "")
 	s.reviews(7)
 	h.review(review{change: 7, id: 1, account: 2, state: "approved", head: head, minute: 1})
-	h.merged(7, head, head)
 	h.review(review{change: 99, id: 1, account: 2, state: "approved", head: head, minute: 1}) // the forge knows no such change
 	h.expect("7", "change by alice")
 	h.expect("99")
+	h.merged(7, head, head)
+	h.failed() // the forge is asked again
+	if got := h.words("7"); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
 }
 
 // A review that was dismissed without a delivery is found before the admission.

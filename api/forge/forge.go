@@ -5,6 +5,7 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,12 @@ type Config struct {
 	// Environments are those that an approval on the forge is for.
 	Environments []string
 	Repositories []Repository
-	Dir          string // what is kept: deliveries that wait, the numbers of those that came, clones
+	// Settle is how long a push is left alone before commits that no change became count
+	// as unreviewed, and where there is no token a merge before it is admitted: a minute,
+	// and three seconds, when zero. Forges know which change became a commit only after
+	// they have said that there is one.
+	Settle time.Duration
+	Dir    string // what is kept: deliveries that wait, the numbers of those that came, clones
 }
 
 // A Repository is one that a connection speaks of.
@@ -78,6 +84,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("forge %s: its secret has %d bytes and can be guessed; use %d random ones or more", c.ID, len(c.Secret), minSecret)
 	case c.Key == nil || c.Dir == "":
 		return fmt.Errorf("forge %s: it needs a key and a folder", c.ID)
+	case c.Settle < 0 || c.Settle > time.Hour:
+		return fmt.Errorf("forge %s: settle %s is not between 0 and an hour", c.ID, c.Settle)
 	case len(c.Environments) == 0:
 		return fmt.Errorf("forge %s: environments is empty, and then its approvals approve nothing", c.ID)
 	case len(c.Repositories) == 0:
@@ -128,6 +136,8 @@ type Ledger interface {
 	// Approvals lists the approvals, of whatever decision, that a key has logged about a
 	// change, in log order.
 	Approvals(ctx context.Context, repository, change string, key attest.KeyID) ([]*attest.Statement, error)
+	// Admitted reports whether a key has logged an admission of a commit.
+	Admitted(ctx context.Context, repository, commit string, key attest.KeyID) (bool, error)
 }
 
 // A RefusedError is a statement that the ledger takes from nobody, or not from this key.
@@ -151,11 +161,24 @@ type connection struct {
 	queue   *queue
 	reader  reader // nil without a token
 	ledger  Ledger
-	settle  time.Duration // how long a merge waits for reviews that are on their way
 }
 
-// settle is how long a merge is left alone where reviews cannot be read again.
-const settle = 3 * time.Second
+// The usual times to settle.
+const (
+	settleMerge = 3 * time.Second
+	settlePush  = time.Minute
+)
+
+// notBefore is when an event may be looked at.
+func (c *connection) notBefore(e *Event, received time.Time) time.Time {
+	switch {
+	case e.Kind == Merged && c.reader == nil:
+		return received.Add(cmp.Or(c.Settle, settleMerge))
+	case e.Kind == Pushed && c.reader != nil:
+		return received.Add(cmp.Or(c.Settle, settlePush))
+	}
+	return received
+}
 
 // Open opens what the connections keep. The clock is told, and the log may be nil.
 func Open(configs []Config, now func() time.Time, log *slog.Logger) (*Desk, error) {
@@ -183,7 +206,7 @@ func Open(configs []Config, now func() time.Time, log *slog.Logger) (*Desk, erro
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("forge %s: %w", c.ID, err), d.Close())
 		}
-		x := &connection{Config: c, now: now, log: log.With("forge", c.ID), metrics: d.metrics, queue: q, settle: settle}
+		x := &connection{Config: c, now: now, log: log.With("forge", c.ID), metrics: d.metrics, queue: q}
 		if x.reader, err = newReader(&c); err != nil {
 			return nil, errors.Join(fmt.Errorf("forge %s: %w", c.ID, err), q.close(), d.Close())
 		}
@@ -268,8 +291,6 @@ func (c *connection) receive(header http.Header, body []byte) (Receipt, error) {
 		return Receipt{Status: Ignored, Event: d.event}, nil
 	}
 	j := job{Delivery: d.id, Body: d.digest, Event: *e, Received: c.now().UTC()}
-	if e.Kind == Merged && c.reader == nil {
-		j.notBefore = j.Received.Add(c.settle)
-	}
+	j.notBefore = c.notBefore(e, j.Received)
 	return Receipt{Status: Queued, Event: d.event}, c.queue.add(j)
 }

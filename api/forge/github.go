@@ -75,7 +75,7 @@ func (a *hubAccount) account() Account {
 	if a == nil {
 		return Account{}
 	}
-	return Account{ID: number(a.ID), Login: a.Login, Bot: a.Type == "Bot"}
+	return Account{ID: number(a.ID), Login: a.Login, Bot: a.Type != "" && a.Type != "User"}
 }
 
 func (p *hubPull) pull() *Pull {

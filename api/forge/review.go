@@ -38,11 +38,18 @@ func (w *work) pull(ctx context.Context, e *Event) error {
 	if err := w.reviewed(ctx, p, reviews); err != nil {
 		return err
 	}
-	if p.Merge == "" {
-		return nil
+	switch {
+	case p.Merge != "":
+		return w.admit(ctx, p)
+	case e.Kind == Merged:
+		return errUnconfirmed
 	}
-	return w.admit(ctx, p)
+	return nil
 }
+
+// errUnconfirmed is a merge that a delivery tells of and the forge does not know. It may
+// be on its way.
+var errUnconfirmed = errors.New("the forge does not say that this change was merged")
 
 // ask reads a change and its reviews. The change is nil where it is no concern of ours.
 func (w *work) ask(ctx context.Context, e *Event) (*Pull, []Review, error) {
@@ -201,6 +208,11 @@ func (w *work) word(p *Pull, v *Review, said []*attest.Statement) (*attest.Appro
 		WitnessedBy: &attest.Witnessed{Forge: w.Host, Account: v.By.ID, Review: v.ID},
 	}
 	before, newest := wordsBefore(said, a, v.Head)
+	for _, s := range before {
+		if s.TargetRef != a.TargetRef {
+			return nil, "another-target" // the review was of what it would do there
+		}
+	}
 	switch v.Verdict {
 	case Approves:
 		a.Decision = attest.Approved

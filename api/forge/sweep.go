@@ -83,6 +83,9 @@ func (w *work) landed(ctx context.Context, branch string, id gitfacts.ID) error 
 		w.pass("part-of-a-change")
 		return nil
 	}
+	if known, err := w.ledger.Admitted(ctx, w.repository.ID, string(id), w.Key.Public().ID()); err != nil || known {
+		return err // what was said of it before must not be contradicted
+	}
 	merged, err := w.repo.Commit(ctx, id)
 	if err != nil {
 		return err

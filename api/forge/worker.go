@@ -41,11 +41,19 @@ func (c *connection) run(ctx context.Context) {
 	}
 }
 
+// maxUnconfirmed is how often a forge is asked for a merge that only a delivery knows of:
+// for some four minutes.
+const maxUnconfirmed = 8
+
 // do looks at one job, and decides whether it comes again.
 func (c *connection) do(ctx context.Context, j *job) {
 	err := c.handle(ctx, &j.Event)
 	if ctx.Err() != nil {
 		return // it waits for the next start
+	}
+	if errors.Is(err, errUnconfirmed) && j.attempts+1 >= maxUnconfirmed {
+		c.pass("unconfirmed")
+		err = nil
 	}
 	log := c.log.With("event", string(j.Event.Kind), "delivery", j.Delivery, "about", j.about())
 	park := err != nil && j.attempts+1 >= maxAttempts

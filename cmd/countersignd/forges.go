@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/countersign-dev/countersign/api"
 	"github.com/countersign-dev/countersign/api/forge"
@@ -20,7 +21,7 @@ type connecting struct {
 	secretFile, keyFile, tokenFile string
 }
 
-var forgeKeys = []string{"id", "kind", "host", "secretFile", "keyFile", "tokenFile", "api", "environments", "repositories"}
+var forgeKeys = []string{"id", "kind", "host", "secretFile", "keyFile", "tokenFile", "api", "environments", "settle", "repositories"}
 
 func readForges(v strictyaml.Node) ([]connecting, error) {
 	var all []connecting
@@ -32,6 +33,8 @@ func readForges(v strictyaml.Node) ([]connecting, error) {
 				var kind string
 				kind, err = f.OneOf("kind of forge", forge.Kinds)
 				c.Kind = forge.Kind(kind)
+			case "settle":
+				c.Settle, err = f.Duration(time.Hour)
 			case "environments":
 				c.Environments, err = f.Texts()
 			case "repositories":

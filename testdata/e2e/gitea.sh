@@ -153,6 +153,7 @@ forges:
     tokenFile: hub.token
     api: $API
     environments: [production]
+    settle: 2s
     repositories:
       - {id: $COUNTERSIGN_REPOSITORY, clone: "http://127.0.0.1:$PORT/acme/app.git", branches: [main]}
 YAML
