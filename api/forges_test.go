@@ -442,6 +442,66 @@ func TestEventsWaitForARestart(t *testing.T) {
 	h.expect("8", "change by alice", "bob approved")
 }
 
+// A deployment is of artifacts; one that names none is of nothing.
+func TestDeploymentsOfAForge(t *testing.T) {
+	h := withHub(t, nil)
+	deploy := func(payload any) {
+		t.Helper()
+		h.deliver("deployment_status", "deployment_status.created", func(b map[string]any) {
+			set(b, "deployment.payload", payload)
+			set(b, "deployment_status.created_at", at(1))
+			set(b, "deployment_status.creator.id", 2)
+			set(b, "deployment.environment", "production")
+		})
+		h.settle()
+	}
+	artifact := attest.DigestOf([]byte("app")).String()
+	deploy(map[string]any{})
+	deploy("a text")
+	deploy(map[string]any{"artifacts": map[string]any{"app.tar": artifact}})
+	found, err := h.f.ledger.Search(t.Context(), ledger.Query{Key: attest.SubjectKey("sha256", artifact), Limit: 10})
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%v %v", found, err)
+	}
+	r, err := h.f.ledger.Record(t.Context(), found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := attest.ParseBundle(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := attest.ParseStatement(b.Payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, ok := st.Predicate.(*attest.Deployment); !ok || d.Environment != "production" || d.Actor != "bob" || st.Subjects[0].Name != "app.tar" {
+		t.Errorf("%+v", st)
+	}
+}
+
+// The commits of a merge queue are in the clone before they are the branch's; a group
+// that is gone is no trouble.
+func TestMergeQueues(t *testing.T) {
+	h := withHub(t, nil)
+	head := h.propose(7, "seven")
+	h.run(h.work, "push", "-q", "origin", "HEAD:refs/heads/gh-readonly-queue/main/pr-7")
+	for _, ref := range []string{"refs/heads/gh-readonly-queue/main/pr-7", "refs/heads/gh-readonly-queue/main/pr-8"} {
+		h.deliver("merge_group", "merge_group.checks_requested", func(b map[string]any) {
+			set(b, "merge_group.head_ref", ref)
+			set(b, "merge_group.head_sha", head)
+		})
+	}
+	h.settle()
+	clones, err := filepath.Glob(filepath.Join(h.dir, "clones", "*.git"))
+	if err != nil || len(clones) != 1 {
+		t.Fatal(clones, err)
+	}
+	if got := h.run(clones[0], "rev-parse", "refs/forge/heads/gh-readonly-queue/main/pr-7"); got != head {
+		t.Errorf("the clone has %s", got)
+	}
+}
+
 func TestAnswersToForges(t *testing.T) {
 	h := withHub(t, nil)
 	body := []byte(`{"ref":"refs/heads/main","after":"` + strings.Repeat("a", 40) + `","repository":{"full_name":"` + strings.TrimPrefix(scenario.Repository, "example.com/") + `"}}`)

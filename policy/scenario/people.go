@@ -67,7 +67,7 @@ var cast = []one{
 	{section: "services", id: "gate", rest: "may: [deployment, operation]", keys: []string{"gate"}},
 	{section: "services", id: "packer", rest: "may: [link]", keys: []string{"packer"}},
 	{section: "services", id: "tester", rest: "may: [link]", keys: []string{"tester"}},
-	{section: "services", id: "hub", rest: "forge: true, hosts: [example.com], may: [change, admission, approval, revocation]", keys: []string{"hub"}},
+	{section: "services", id: "hub", rest: "forge: true, hosts: [example.com], may: [change, admission, approval, revocation, deployment]", keys: []string{"hub"}},
 	{section: "services", id: "elsewhere", rest: "forge: true, hosts: [example.org], may: [change, admission, approval]", keys: []string{"elsewhere"}},
 	{section: "services", id: "pager", rest: "may: [incident]", keys: []string{"pager"}},
 	{section: "services", id: "forge", rest: "forge: true, emails: [forge@example.com]", keys: []string{"forge"}},

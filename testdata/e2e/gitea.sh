@@ -180,10 +180,10 @@ proposes() {
 }
 # reviews WHO EVENT leaves its number in REVIEW.
 reviews() { REVIEW=$(api "$1" POST "/repos/acme/app/pulls/$PR/reviews" "{\"event\":\"$2\",\"body\":\"seen\",\"commit_id\":\"$HEAD\"}" | field id); }
-# merges leaves the merged commit in MERGED.
+# merges [STYLE] leaves the merged commit in MERGED.
 merges() {
   for _ in $(seq 50); do # Gitea looks for conflicts first
-    curl -sf -u robot:for-this-run-1 -X POST "$API/repos/acme/app/pulls/$PR/merge" -H 'Content-Type: application/json' -d '{"Do":"squash"}' && break
+    curl -sf -u robot:for-this-run-1 -X POST "$API/repos/acme/app/pulls/$PR/merge" -H 'Content-Type: application/json' -d "{\"Do\":\"${1:-squash}\"}" && break
     sleep 0.2
   done
   MERGED=$(api root1 GET "/repos/acme/app/pulls/$PR" | sed -n 's/.*"merge_commit_sha":"\([0-9a-f]*\)".*/\1/p')
@@ -218,6 +218,16 @@ logged approval "$PR" 1
 merges
 logged admission "$PR" 1
 asks v1 0 ALLOW bob identity
+
+say "1b. the same with a merge commit, a rebase and a fast-forward"
+for style in merge rebase fast-forward-only; do
+  proposes "$style" file "$style"
+  reviews bob APPROVED
+  logged approval "$PR" 1
+  merges "$style"
+  logged admission "$PR" 1
+done
+asks v1b 0 ALLOW '4 changes' identity
 
 say "2. its twin without a review: denied"
 proposes second file three
