@@ -167,13 +167,14 @@ func Normal(b *Bundle, key *PublicKey) *Bundle {
 }
 
 // Everything is the scope of negative evidence that may take credit from anything,
-// PolicyChanges that of policy sets after the first, and Incidents that of what is said
-// about incidents: nobody can show a log and leave one of them out. Nothing is found
+// PolicyChanges that of policy sets after the first, Incidents that of what is said about
+// incidents, and Snapshots that of the figures of cohorts: nobody can show a log and leave one of them out. Nothing is found
 // under these words as search keys; asking for one says that its links are wanted.
 const (
 	Everything    = "everything"
 	PolicyChanges = "policy"
 	Incidents     = "incidents"
+	Snapshots     = "snapshots"
 )
 
 // NegativeScope says from what a predicate can take credit: a revocation or a freeze from
@@ -181,7 +182,7 @@ const (
 // one may be refused for it) and gaps, a rejected or withdrawn approval from one change (its ChangeKey) or one
 // plan (its SubjectKey), a policy set after the first from everything that the set before
 // would have allowed (PolicyChanges), an incident from whatever a rule holds against it
-// (Incidents; its review is with it). It is empty for all others: they are no
+// (Incidents; its review is with it), and so do figures (Snapshots). It is empty for all others: they are no
 // negative evidence.
 func NegativeScope(p Predicate) string {
 	switch p := p.(type) {
@@ -193,6 +194,8 @@ func NegativeScope(p Predicate) string {
 		}
 	case *Incident, *DeepDive:
 		return Incidents
+	case *CohortSnapshot:
+		return Snapshots
 	case *Policy:
 		if p.Supersedes != "" {
 			return PolicyChanges
@@ -307,7 +310,7 @@ func ChangeKey(repository, id string) string { return "change:" + repository + "
 func AgentKey(agent string) string { return "agent:" + agent }
 
 // NegativeKey finds what a key has taken back (the scope Everything), which policy sets
-// it has published (PolicyChanges), what it has said about incidents (Incidents), or what
+// it has published (PolicyChanges), what it has said about incidents (Incidents) or of cohorts (Snapshots), or what
 // it has rejected and withdrawn (any other scope).
 func NegativeKey(id KeyID, scope string) string {
 	switch scope {
@@ -317,6 +320,8 @@ func NegativeKey(id KeyID, scope string) string {
 		return "policy-by:" + id.String()
 	case Incidents:
 		return "incidents-by:" + id.String()
+	case Snapshots:
+		return "snapshots-by:" + id.String()
 	}
 	return "rejected-by:" + id.String()
 }

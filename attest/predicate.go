@@ -20,6 +20,7 @@ const (
 	TypeAgentPermissions = typePrefix + "agent-permissions/v1"
 	TypeIncident         = typePrefix + "incident/v1"
 	TypeDeepDive         = typePrefix + "deep-dive/v1"
+	TypeCohortSnapshot   = typePrefix + "cohort-snapshot/v1"
 	TypeRevocation       = typePrefix + "revocation/v1"
 	TypeFreeze           = typePrefix + "freeze/v1"
 	TypeBreakGlass       = typePrefix + "break-glass/v1"

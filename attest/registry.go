@@ -34,6 +34,8 @@ func parsePredicate(typ string, raw jsontext.Value) (Predicate, error) {
 		return parseOwn(raw, &Incident{})
 	case TypeDeepDive:
 		return parseOwn(raw, &DeepDive{})
+	case TypeCohortSnapshot:
+		return parseOwn(raw, &CohortSnapshot{})
 	case TypeRevocation:
 		return parseOwn(raw, &Revocation{})
 	case TypeFreeze:
@@ -85,7 +87,7 @@ var ShortTypes = map[string]string{
 	"change": TypeChange, "authorship": TypeAuthorship, "risk": TypeRisk,
 	"approval": TypeApproval, "admission": TypeAdmission, "release": TypeRelease,
 	"deployment": TypeDeployment, "operation": TypeOperation, "agent-permissions": TypeAgentPermissions,
-	"incident": TypeIncident, "deep-dive": TypeDeepDive, "revocation": TypeRevocation, "freeze": TypeFreeze, "break-glass": TypeBreakGlass, "gap": TypeGap, "policy": TypePolicy,
+	"incident": TypeIncident, "deep-dive": TypeDeepDive, "cohort-snapshot": TypeCohortSnapshot, "revocation": TypeRevocation, "freeze": TypeFreeze, "break-glass": TypeBreakGlass, "gap": TypeGap, "policy": TypePolicy,
 	"decision": TypeDecision, "attachment": TypeAttachment, "import": TypeImport,
 	"slsa-provenance": TypeSLSAProvenance, "link": TypeLink, "vsa": TypeVSA,
 }

@@ -110,6 +110,10 @@ const (
 	checkIncidents     check = "incidents"         // every incident of the log is seen by the rules that ask
 	checkReaches       check = "reaches"           // an incident or a change of no known domain is of any
 	checkDives         check = "dives"             // reviews of incidents that are owed
+	checkFresh         check = "fresh"             // figures of cohorts that are not too old
+	checkOutsider      check = "outsider"          // and by nobody who attests what is judged
+	checkWorst         check = "worst"             // of several, the worst
+	checkFew           check = "few"               // what is not known makes a rule apply
 )
 
 // Checks lists every name.
@@ -218,6 +222,10 @@ var checks = [...]check{
 	checkIncidents,
 	checkReaches,
 	checkDives,
+	checkFresh,
+	checkOutsider,
+	checkWorst,
+	checkFew,
 }
 
 // on reports whether a check is in force.

@@ -102,6 +102,7 @@ type judge struct {
 	excepted    time.Time // when the first exception ends that stood in; zero: none did
 	citations   []citation
 	outcomes    *happened // nil until a rule asks
+	snapshots   []item    // by whom figures may be taken, newest first; nil until a rule asks
 	looked      map[lookBack]*lately
 
 	to      gitfacts.ID

@@ -162,7 +162,7 @@ func may(p *roster.Principal, typ string) bool {
 	switch typ {
 	case attest.TypeAgentPermissions, attest.TypeDeepDive:
 		return p.Kind == roster.Person
-	case attest.TypeIncident, attest.TypeLink:
+	case attest.TypeIncident, attest.TypeLink, attest.TypeCohortSnapshot:
 		return p.Kind == roster.Person || p.Kind == roster.Service && p.MaySign(typ)
 	}
 	return p.Kind == roster.Service && p.MaySign(typ)

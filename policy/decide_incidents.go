@@ -279,7 +279,7 @@ func (s *Set) AsksIncidents() bool {
 }
 
 // negatives are everything that cannot be left unread: what takes credit away, and the
-// incidents where a rule asks for them.
+// incidents and the figures of cohorts where a rule asks for them.
 func (j *judge) negatives() []*verify.NegativeItem {
 	g := j.in.Gathered
 	out := make([]*verify.NegativeItem, 0, len(g.Negative)+len(g.Incidents))
@@ -289,6 +289,11 @@ func (j *judge) negatives() []*verify.NegativeItem {
 	for i := range g.Incidents {
 		if g.Incidents[i].Refusal != nil {
 			out = append(out, &g.Incidents[i])
+		}
+	}
+	for i := range g.Snapshots {
+		if g.Snapshots[i].Refusal != nil {
+			out = append(out, &g.Snapshots[i])
 		}
 	}
 	return out

@@ -227,13 +227,14 @@ func (j *judge) applies(r *Rule, st *study, release *ReleaseVars) (yes bool, bec
 	} else {
 		g.change, g.release = &st.vars, release
 	}
-	if r.When.asks.incidents {
+	if r.When.asks.incidents || r.When.asks.cohorts {
 		g.outcomes = &outcomes{j: j, st: st}
 	}
-	if yes, err = r.When.eval(g); yes && g.outcomes != nil && len(g.outcomes.seen) > 0 {
-		because = "because of " + j.because(slices.Concat(g.outcomes.seen...))
+	yes, err = r.When.eval(g)
+	if g.outcomes != nil {
+		return g.outcomes.conclude(yes, err)
 	}
-	return yes, because, err
+	return yes, "", err
 }
 
 // watches reports whether a rule only says what it would do: in audit mode, and before

@@ -105,6 +105,7 @@ func (d *differ) settings(a, b *Set) {
 	d.layouts(a.files.Layouts, b.files.Layouts)
 	rest(d, "policy", a.unlisted(), b.unlisted())
 	d.waits("budgets", a.Budgets, b.Budgets)
+	ordered(d, "snapshots: maxAge", -a.SnapshotAge, -b.SnapshotAge, func(v time.Duration) string { return (-v).String() })
 	list := func(s *Set) map[string]string {
 		out := make(map[string]string)
 		for _, x := range s.Baselines {
@@ -140,7 +141,7 @@ func (d *differ) layouts(a, b map[string]string) {
 
 // unlisted is what Diff compares nowhere else: of what a set is by now, nothing.
 func (s Set) unlisted() Set {
-	s.Name, s.Version, s.Levels, s.Tiers, s.Environments, s.ValidFor, s.Baselines, s.Budgets, s.Changes = "", 0, nil, nil, nil, 0, nil, nil, Changes{}
+	s.Name, s.Version, s.Levels, s.Tiers, s.Environments, s.ValidFor, s.Baselines, s.Budgets, s.SnapshotAge, s.Changes = "", 0, nil, nil, nil, 0, nil, nil, 0, Changes{}
 	s.Rules, s.Roster, s.Domains, s.signs, s.BreakGlass, s.Exceptions = nil, nil, nil, nil, nil, nil
 	s.Layouts = nil
 	s.files, s.digest, s.payload = attest.PolicyFiles{}, attest.Digest{}, attest.Digest{}

@@ -214,9 +214,11 @@ func (g *given) ResolveName(name string) (any, bool) {
 	case "environment":
 		return g.environment, true
 	case "incidents":
-		return incidentFacts{g.outcomes}, true
+		return incidentFacts{opaque{g.outcomes}}, true
 	case "budget":
-		return budgetFacts{g.outcomes}, true
+		return budgetFacts{opaque{g.outcomes}}, true
+	case "cohort":
+		return cohortFacts{opaque{g.outcomes}}, true
 	}
 	return nil, false
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common"
@@ -65,17 +66,51 @@ func (x *expressions) call(c celast.CallExpr, e *Expression) string {
 		if len(args) == 1 {
 			return x.knownDomain(args[0], budgeted)
 		}
+	case (name == "failureRate" || name == "deployments") && c.IsMemberFunction():
+		e.asks.cohorts = true
+		cohort, named := literal(args[0])
+		days, windowed := literal(args[1])
+		if !named || !windowed || !slices.Contains(snapshotWindows(), days) {
+			return fmt.Sprintf("%s: cohort and window must be written out, and snapshots have windows of %s", name, strings.Join(snapshotWindows(), ", "))
+		}
+		return x.knownCohort(cohort)
 	}
 	return ""
+}
+
+// knownCohort wants a cohort that a snapshot can have.
+func (x *expressions) knownCohort(name string) string {
+	words := []string{"all", "ai", "human", "unknown"}
+	by, what, dimension := strings.Cut(name, ":")
+	switch {
+	case !dimension && slices.Contains(words, name), dimension && by == "tool" && what != "":
+		return ""
+	case dimension && by == "domain":
+		return x.knownWord("domain", what, x.set.Domains.Names())
+	case dimension && by == "tier":
+		return x.knownWord("tier", what, x.set.Tiers)
+	case dimension && by == "team" && x.set.hasTeam(what):
+		return ""
+	case dimension && by == "team":
+		return fmt.Sprintf("nobody is in team %q", what)
+	}
+	return fmt.Sprintf("cohort %q is unknown; there are all, ai, human, unknown, domain:NAME, tier:NAME, tool:NAME and team:NAME", name)
 }
 
 // knownDomain wants a domain that is written out to be one of these. Others are looked up
 // when the expression runs.
 func (x *expressions) knownDomain(arg celast.Expr, known []string) string {
-	if d, written := literal(arg); written && !slices.Contains(known, d) {
-		return fmt.Sprintf("domain %q is unknown%s", d, strictyaml.Suggest(d, known))
+	if d, written := literal(arg); written {
+		return x.knownWord("domain", d, known)
 	}
 	return ""
+}
+
+func (x *expressions) knownWord(what, word string, known []string) string {
+	if slices.Contains(known, word) {
+		return ""
+	}
+	return fmt.Sprintf("%s %q is unknown%s", what, word, strictyaml.Suggest(word, known))
 }
 
 // literal is what a string literal says.

@@ -29,6 +29,11 @@ func TestExpressionsAreRefusedWhenLoaded(t *testing.T) {
 		"a window that is made up": {`incidents.sev1("7" + "d") > 0`, "the window must be written out", `incidents.sev1("7d") > 0`},
 		"a window without an end":  {`incidents.any("9999d") > 0`, "the window must be written out", `incidents.any("400d") > 0`},
 		"no such budget":           {`budget.remaining("docs") < 0.5`, `domain "docs" is unknown`, `budget.remaining("replication") < 0.5`},
+		"no such cohort":           {`cohort.failureRate("robots", "30d") > 0.1`, `cohort "robots" is unknown`, `cohort.failureRate("ai", "30d") > 0.1`},
+		"no such domain's cohort":  {`cohort.failureRate("domain:core", "30d") > 0.1`, `domain "core" is unknown`, `cohort.failureRate("domain:replication", "90d") > 0.1`},
+		"no such tier's cohort":    {`cohort.failureRate("tier:hgih", "30d") > 0.1`, `did you mean "high"?`, `cohort.failureRate("tier:high", "7d") > 0.1`},
+		"another window":           {`cohort.failureRate("ai", "14d") > 0.1`, "snapshots have windows of 7d, 30d, 90d", `cohort.deployments("ai", "7d") > 100`},
+		"a cohort that is made up": {`cohort.failureRate("a" + "i", "30d") > 0.1`, "must be written out", `cohort.failureRate("tool:claude", "30d") > 0.1`},
 		"no truth":                 {`incidents.sev1("7d")`, "gives int", `incidents.sev1("7d") == 0`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,6 +31,7 @@ func Judge(ctx context.Context, src verify.Source, v *verify.Verifier, in Input)
 		Plan: in.Request.Plan, Artifact: in.Request.Artifact, Commit: in.Request.Commit,
 		Repository: in.Request.Repository, Environment: in.Request.Environment, Baselines: in.Set.baselines(in.Request),
 		Incidents:   in.Set.AsksIncidents(),
+		Snapshots:   in.Set.AsksSnapshots(),
 		Permissions: in.Set.HoldsAgents(), Links: in.Set.LinkRules(),
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func ReadFolder(dir string) (*Set, error) {
 // ParseSet reads a policy set strictly and checks its files against each other.
 // Errors wrap ErrInvalid and name file, line and column.
 func ParseSet(files attest.PolicyFiles) (*Set, error) {
-	s := &Set{files: files, digest: digestOf(files), signs: gitfacts.DefaultSigns(), Changes: Changes{Delay: DefaultDelay}}
+	s := &Set{files: files, digest: digestOf(files), signs: gitfacts.DefaultSigns(), SnapshotAge: DefaultSnapshotAge, Changes: Changes{Delay: DefaultDelay}}
 	if err := s.parse(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -99,7 +99,7 @@ func (s *Set) parse() error {
 	var rules, budgets strictyaml.Node
 	hasRules, hasBudgets := false, false
 	var late []func() error // what needs people and rules
-	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "budgets", "changes", "signs", "rules", "exceptions", "breakGlass"}
+	known := []string{"name", "version", "levels", "tiers", "environments", "validFor", "baselines", "budgets", "snapshots", "changes", "signs", "rules", "exceptions", "breakGlass"}
 	err = root.Fields(known, func(key string, v strictyaml.Node) (err error) {
 		switch key {
 		case "name":
@@ -118,6 +118,11 @@ func (s *Set) parse() error {
 			err = s.parseBaselines(v)
 		case "budgets":
 			budgets, hasBudgets = v, true // after domains
+		case "snapshots":
+			err = v.Fields([]string{"maxAge"}, func(_ string, f strictyaml.Node) (err error) {
+				s.SnapshotAge, err = f.Duration(maxSnapshotAge)
+				return err
+			})
 		case "changes":
 			err = s.parseChanges(v)
 		case "signs":

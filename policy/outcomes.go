@@ -21,6 +21,7 @@ import (
 //	incidents.sev2("checkout", "7d")  how many of a domain, of sev2 or worse
 //	budget.remaining("checkout")      share of the domain's error budget that is left
 //	budget.remaining()                the least of all domains that the change touches
+//	cohort.failureRate("ai", "30d")   share of deployments to the environment that failed
 //
 // An incident counts while it lasts, and until the window has passed since the log
 // learned of its end, or that it is as bad as it is.
@@ -28,15 +29,18 @@ type outcomes struct {
 	j    *judge
 	st   *study
 	seen [][]*incident.Incident // that counted, perhaps more than once
+	said []figures              // of cohorts
+	dark string                 // why figures are not known
 }
 
 var (
 	incidentsType = cel.OpaqueType("countersign.Incidents")
 	budgetType    = cel.OpaqueType("countersign.Budget")
+	cohortType    = cel.OpaqueType("countersign.Cohort")
 )
 
 // asks is which outcomes an expression asks for.
-type asks struct{ incidents bool }
+type asks struct{ incidents, cohorts bool }
 
 // counters are the functions of incidents, by the mildest severity that each counts.
 var counters = map[string]attest.Severity{
@@ -44,7 +48,8 @@ var counters = map[string]attest.Severity{
 }
 
 func outcomeOptions() []cel.EnvOption {
-	opts := []cel.EnvOption{cel.Variable("incidents", incidentsType), cel.Variable("budget", budgetType)}
+	opts := []cel.EnvOption{cel.Variable("incidents", incidentsType), cel.Variable("budget", budgetType), cel.Variable("cohort", cohortType)}
+	opts = append(opts, cohortOptions()...)
 	for name, severity := range counters {
 		opts = append(opts, cel.Function(name,
 			cel.MemberOverload("incidents_"+name, []*cel.Type{incidentsType, cel.StringType}, cel.IntType,
@@ -141,41 +146,36 @@ func (o *outcomes) remaining(domain string) (float64, error) {
 	return least, nil
 }
 
-// incidentFacts and budgetFacts are what `incidents` and `budget` stand for while an
-// expression runs. Nothing can be done with them but to call their functions.
+// What `incidents`, `budget` and `cohort` stand for while an expression runs. Nothing can
+// be done with them but to call their functions.
 type (
-	incidentFacts struct{ o *outcomes }
-	budgetFacts   struct{ o *outcomes }
+	incidentFacts struct{ opaque }
+	budgetFacts   struct{ opaque }
+	cohortFacts   struct{ opaque }
 )
-
-var errOpaque = errors.New("is asked through its functions alone")
-
-// ConvertToNative implements ref.Val.
-func (incidentFacts) ConvertToNative(reflect.Type) (any, error) { return nil, errOpaque }
-
-// ConvertToType implements ref.Val.
-func (incidentFacts) ConvertToType(ref.Type) ref.Val { return types.WrapErr(errOpaque) }
-
-// Equal implements ref.Val.
-func (incidentFacts) Equal(ref.Val) ref.Val { return types.WrapErr(errOpaque) }
 
 // Type implements ref.Val.
 func (incidentFacts) Type() ref.Type { return incidentsType }
 
-// Value implements ref.Val.
-func (f incidentFacts) Value() any { return f.o }
-
-// ConvertToNative implements ref.Val.
-func (budgetFacts) ConvertToNative(reflect.Type) (any, error) { return nil, errOpaque }
-
-// ConvertToType implements ref.Val.
-func (budgetFacts) ConvertToType(ref.Type) ref.Val { return types.WrapErr(errOpaque) }
-
-// Equal implements ref.Val.
-func (budgetFacts) Equal(ref.Val) ref.Val { return types.WrapErr(errOpaque) }
-
 // Type implements ref.Val.
 func (budgetFacts) Type() ref.Type { return budgetType }
 
+// Type implements ref.Val.
+func (cohortFacts) Type() ref.Type { return cohortType }
+
+// opaque is the rest of them.
+type opaque struct{ o *outcomes }
+
+var errOpaque = errors.New("is asked through its functions alone")
+
+// ConvertToNative implements ref.Val.
+func (opaque) ConvertToNative(reflect.Type) (any, error) { return nil, errOpaque }
+
+// ConvertToType implements ref.Val.
+func (opaque) ConvertToType(ref.Type) ref.Val { return types.WrapErr(errOpaque) }
+
+// Equal implements ref.Val.
+func (opaque) Equal(ref.Val) ref.Val { return types.WrapErr(errOpaque) }
+
 // Value implements ref.Val.
-func (f budgetFacts) Value() any { return f.o }
+func (f opaque) Value() any { return f.o }

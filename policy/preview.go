@@ -62,7 +62,7 @@ func PreviewChange(ctx context.Context, src verify.Source, v *verify.Verifier, i
 	}
 	g, err := verify.Gather(ctx, src, v, verify.Request{
 		Commit: c.Head, Repository: in.Request.Repository, Environment: in.Request.Environment, Baselines: bases,
-		Incidents: in.Set.AsksIncidents(),
+		Incidents: in.Set.AsksIncidents(), Snapshots: in.Set.AsksSnapshots(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gather evidence: %w", err)

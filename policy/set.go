@@ -20,7 +20,10 @@ type Set struct {
 	ValidFor     time.Duration // how long a verdict holds; at most 24h
 	Baselines    []Baseline
 	Budgets      []Budget
-	Changes      Changes // what the set that follows this one has to do
+	// SnapshotAge is how old the figures of cohorts may be that a rule goes by; 48 hours
+	// where the set names none, up to 30 days.
+	SnapshotAge time.Duration
+	Changes     Changes // what the set that follows this one has to do
 	// ChangeID finds the id of a change in the first line of a commit message;
 	// its first group is the id.
 	Rules      []Rule

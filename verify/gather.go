@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
@@ -35,6 +36,9 @@ type Request struct {
 	Baselines []gitfacts.ID
 	// Incidents asks for everything that was ever said about incidents.
 	Incidents bool
+	// Snapshots asks for the figures of cohorts that the log took within this time before
+	// the view; zero: for none.
+	Snapshots time.Duration
 }
 
 // A Step is one commit on the first-parent chain of a range.
@@ -81,6 +85,8 @@ type Gathered struct {
 	// Incidents is what was said about incidents, in log order, where the request asks
 	// for it: all of it that is in the chain up to View.
 	Incidents []NegativeItem
+	// Snapshots are the figures of cohorts that the request asks for, newest first.
+	Snapshots []NegativeItem
 
 	chain    *chain
 	followed bool // Config.Following confirmed it
@@ -111,9 +117,9 @@ func Gather(ctx context.Context, src Source, v *Verifier, req Request) (*Gathere
 	if g.out.chain, err = v.negative(ctx, src, &view); err != nil {
 		return nil, err
 	}
-	steps := []func() error{g.sources, g.links, g.walk, g.reviews, g.vetoes, g.incidents, g.finish, g.confirm}
+	steps := []func() error{g.sources, g.links, g.walk, g.reviews, g.vetoes, g.incidents, g.snapshots, g.finish, g.confirm}
 	if req.Plan != nil {
-		steps = []func() error{g.plan, g.vetoes, g.incidents, g.finish, g.confirm}
+		steps = []func() error{g.plan, g.vetoes, g.incidents, g.snapshots, g.finish, g.confirm}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -56,6 +56,7 @@ var (
 	everything = tlog.ScopeOf(attest.Everything)
 	policies   = tlog.ScopeOf(attest.PolicyChanges)
 	incidents  = tlog.ScopeOf(attest.Incidents)
+	snapshots  = tlog.ScopeOf(attest.Snapshots)
 )
 
 // concerned is the scopes that a request asks about.

@@ -103,6 +103,8 @@ func MayMake(r *roster.Roster, p *roster.Principal, predicateType string) bool {
 		return false
 	case predicateType == attest.TypeFreeze:
 		return r.MayFreeze(p)
+	case predicateType == attest.TypeCohortSnapshot && p.Kind == roster.Person: // who stops releases may say how they fared
+		return r.MayFreeze(p)
 	case predicateType == attest.TypePolicy, predicateType == attest.TypeGap:
 		return p.Kind == roster.Person && slices.Contains(r.Owners, p.ID)
 	case predicateType == attest.TypeAgentPermissions:

@@ -96,6 +96,8 @@ func claimedTimes(p attest.Predicate) []attest.Time {
 		return []attest.Time{p.DeployedAt}
 	case *attest.Incident:
 		return p.Times()
+	case *attest.CohortSnapshot:
+		return []attest.Time{p.AsOf}
 	case *attest.DeepDive:
 		return []attest.Time{p.ReviewedAt}
 	case *attest.Freeze:

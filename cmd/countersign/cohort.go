@@ -33,7 +33,7 @@ docs/cohorts.md says what each figure means, and what it does not.`,
 			return nil
 		},
 	}
-	c.AddCommand(newCohortReport(a), newCohortBypasses(a), newCohortSuggest(a), newCohortInventory(a), newCohortSignals(a))
+	c.AddCommand(newCohortReport(a), newCohortBypasses(a), newCohortSuggest(a), newCohortInventory(a), newCohortSignals(a), newCohortSnapshot(a))
 	return c
 }
 

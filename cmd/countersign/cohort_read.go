@@ -5,11 +5,13 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger/tlog"
+	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/cohort"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 	"github.com/countersign-dev/countersign/verify"
@@ -20,28 +22,40 @@ import (
 // trust folder. Nothing can be left out unseen: the entries are those of the tree that
 // the checkpoint signs, from the first to the last.
 func (a *app) readLog(ctx context.Context, trustDir string) (*cohort.Log, error) {
-	trust, err := needTrust(trustDir)
+	src, history, err := a.openLogAndPolicy(ctx, trustDir)
 	if err != nil {
 		return nil, err
+	}
+	return src.read(ctx, history, history.InForce(a.now()))
+}
+
+// openLogAndPolicy opens a log, and reads every set that it had.
+func (a *app) openLogAndPolicy(ctx context.Context, trustDir string) (*wholeLog, *policy.History, error) {
+	trust, err := needTrust(trustDir)
+	if err != nil {
+		return nil, nil, err
 	}
 	src, err := a.openLog(ctx, trust)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	history, err := a.policyHistory(ctx, trustDir)
-	if err != nil {
-		return nil, err
-	}
-	set := history.InForce(a.now())
-	v, err := verify.New(verify.Config{Trust: trust, Roster: set.Roster, Roll: history})
+	return src, history, err
+}
+
+// read verifies what is to be read of a log, and reduces it under the people of a set.
+func (s *wholeLog) read(ctx context.Context, history *policy.History, set *policy.Set) (*cohort.Log, error) {
+	v, err := verify.New(verify.Config{Trust: s.trust, Roster: set.Roster, Roll: history})
 	if err != nil {
 		return nil, broken("%v", err)
 	}
 	c := cohort.NewCollector(set)
-	if err := src.each(ctx, func(ctx context.Context, e *countersignv1.LogEntry) error { return src.collect(ctx, v, c, e) }); err != nil {
+	if err := s.each(ctx, func(ctx context.Context, e *countersignv1.LogEntry) error { return s.collect(ctx, v, c, e) }); err != nil {
 		return nil, err
 	}
-	return c.Finish(src.view), nil
+	view := s.view
+	view.Size, view.Time = s.until, s.asOf
+	return c.Finish(view), nil
 }
 
 // A wholeLog is one state of a log, read entry by entry.
@@ -50,6 +64,12 @@ type wholeLog struct {
 	ledger *ledger
 	view   verify.LogView
 	tree   *tlog.Tree
+	trust  *verify.Trust
+	until  uint64    // how many of its entries are read
+	asOf   time.Time // when that many were signed
+
+	mu   sync.Mutex // guards last
+	last time.Time  // when the log took the newest entry of those that were read
 }
 
 // openLog checks the newest checkpoint, and that the tiles lead to its root.
@@ -76,7 +96,7 @@ func (a *app) openLog(ctx context.Context, trust *verify.Trust) (*wholeLog, erro
 	if err != nil {
 		return nil, followErr(trust.Log, err)
 	}
-	return &wholeLog{app: a, ledger: l, view: view, tree: tree}, nil
+	return &wholeLog{app: a, ledger: l, view: view, tree: tree, trust: trust, until: view.Size, asOf: view.Time}, nil
 }
 
 // each reads all entries, and hands them to as many workers as there are processors.
@@ -88,7 +108,7 @@ func (s *wholeLog) each(ctx context.Context, do func(context.Context, *countersi
 		return err
 	}
 	defer stream.Close()
-	bar := s.app.progress(int(s.view.Size), "verifying the log")
+	bar := s.app.progress(int(s.until), "verifying the log")
 	defer bar.done()
 	work := make(chan *countersignv1.LogEntry, 64)
 	var workers sync.WaitGroup
@@ -113,12 +133,12 @@ func (s *wholeLog) each(ctx context.Context, do func(context.Context, *countersi
 
 // receive passes on exactly the entries of the view, and demands them in their order.
 func (s *wholeLog) receive(ctx context.Context, stream *connect.ServerStreamForClient[countersignv1.WatchResponse], work chan<- *countersignv1.LogEntry) error {
-	for next := uint64(0); next < s.view.Size; next++ {
+	for next := uint64(0); next < s.until; next++ {
 		if !stream.Receive() {
 			if err := stream.Err(); err != nil {
 				return err
 			}
-			return broken("the ledger stopped sending at entry %d of %d", next, s.view.Size)
+			return broken("the ledger stopped sending at entry %d of %d", next, s.until)
 		}
 		e := stream.Msg().GetEntry()
 		if e.GetIndex() != next {
@@ -146,6 +166,11 @@ func (s *wholeLog) collect(ctx context.Context, v *verify.Verifier, c *cohort.Co
 	evidence, refusal := v.Open(ctx, &s.view, sealed)
 	switch {
 	case refusal == nil:
+		s.mu.Lock()
+		if evidence.Time().After(s.last) {
+			s.last = evidence.Time()
+		}
+		s.mu.Unlock()
 		c.Add(evidence)
 	case refusal.Corrupt:
 		return lied("entry %d: %v", e.Index, refusal)

@@ -2,6 +2,9 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -68,4 +71,27 @@ func (t *teller) payload(name string) (string, error) {
 	}
 	b, err := said.st.Marshal()
 	return attest.DigestOf(b).String(), err
+}
+
+// snapshot enacts "snapshot WHO COHORT,DAYS,FAILED,DEPLOYMENTS…": somebody's figures of
+// cohorts in production, as of now. Options: ago (as of before), size (of the log that was read).
+func (t *teller) snapshot(s *step, now attest.Time) error {
+	ago, err := time.ParseDuration(s.opt("ago", "0s"))
+	if err != nil {
+		return err
+	}
+	size, err := strconv.ParseUint(s.opt("size", strconv.Itoa(len(t.log.entries))), 10, 64)
+	if err != nil {
+		return err
+	}
+	p := &attest.CohortSnapshot{Size: size, Root: t.log.tree.Edge().Root().String(), AsOf: attest.At(now.Add(-ago)), Rows: []attest.CohortFigures{}}
+	for _, text := range s.args[1:] {
+		row := attest.CohortFigures{Environment: "production"}
+		if _, err := fmt.Sscanf(strings.ReplaceAll(text, ",", " "), "%s %d %d %d", &row.Cohort, &row.Days, &row.Failed, &row.Deployments); err != nil {
+			return err
+		}
+		p.Rows = append(p.Rows, row)
+	}
+	slices.SortFunc(p.Rows, attest.CompareFigures)
+	return t.write(s, p.Statement(), Key(s.arg(0)))
 }

@@ -70,6 +70,8 @@ var cast = []one{
 	{section: "services", id: "hub", rest: "forge: true, hosts: [example.com], may: [change, admission, approval, revocation, deployment]", keys: []string{"hub"}},
 	{section: "services", id: "elsewhere", rest: "forge: true, hosts: [example.org], may: [change, admission, approval]", keys: []string{"elsewhere"}},
 	{section: "services", id: "pager", rest: "may: [incident]", keys: []string{"pager"}},
+	{section: "services", id: "analyst", rest: "may: [cohort-snapshot]", keys: []string{"analyst"}},
+	{section: "services", id: "insider", rest: "may: [deployment, cohort-snapshot]", keys: []string{"insider"}},
 	{section: "services", id: "forge", rest: "forge: true, emails: [forge@example.com]", keys: []string{"forge"}},
 }
 

@@ -78,6 +78,8 @@ func (t *teller) do(s *step) error {
 		return t.allow(s, now)
 	case "gate":
 		return t.gate(s)
+	case "snapshot":
+		return t.snapshot(s, now)
 	case "incident", "dive", "second":
 		return t.outcome(s, now)
 	case "freeze", "lift":

@@ -362,6 +362,7 @@ func (t *teller) judge() (*Told, error) {
 	told.Input.Gathered, told.Err = verify.Gather(context.Background(), t.log, t.verifier, verify.Request{
 		Plan: req.Plan, Artifact: req.Artifact, Commit: req.Commit, Repository: req.Repository, Environment: req.Environment, Baselines: baselines,
 		Incidents:   t.set.AsksIncidents(),
+		Snapshots:   t.set.AsksSnapshots(),
 		Permissions: t.set.HoldsAgents(), Links: t.set.LinkRules(),
 	})
 	return told, nil
