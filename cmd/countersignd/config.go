@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/api"
+	"github.com/countersign-dev/countersign/api/alarm"
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/strictyaml"
 )
@@ -31,10 +32,11 @@ type settings struct {
 	console bool // serve the pages for people
 
 	witnessPolicy string
-	forges        []connecting // of the configuration file alone
+	forges        []connecting     // of the configuration file alone
+	alarms        []alarm.Receiver // likewise
 }
 
-var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy", "witnessPolicy", "console", "forges"}
+var settingKeys = []string{"data", "keys", "head", "listen", "gates", "readers", "writers", "tlsCert", "tlsKey", "minFreeMiB", "logJSON", "verbose", "policy", "witnessPolicy", "console", "forges", "alarms"}
 
 func (s *settings) bind(c *cobra.Command) {
 	s.flags(c)
@@ -132,6 +134,8 @@ func (s *settings) set(key string, v strictyaml.Node) (err error) {
 		s.writers, err = v.Texts()
 	case "forges":
 		s.forges, err = readForges(v)
+	case "alarms":
+		s.alarms, err = readAlarms(v)
 	case "minFreeMiB":
 		var n int
 		n, err = v.Int(1, 1<<30)

@@ -60,6 +60,6 @@ cannot go on, or does not hold; 4 the log contradicts itself.`,
 	}
 	root.PersistentFlags().StringVar(&d.format, "format", "text", "output for people (text) or programs (json)")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrong("%v; see: %s --help", err, c.CommandPath()) })
-	root.AddCommand(newCreate(d), newServe(d), newCheck(d), newRebuild(d), newTrust(d), newWitness(d), newMirror(d), newRestore(d))
+	root.AddCommand(newCreate(d), newServe(d), newCheck(d), newRebuild(d), newTrust(d), newWitness(d), newMirror(d), newRestore(d), newAlarms(d))
 	return root
 }

@@ -194,6 +194,10 @@ func (d *daemon) answer(ctx context.Context, s settings, c api.Config, tlsConfig
 			return wrong("--policy: %s is sha256:%s, and in force is sha256:%s", s.policy, set.Digest(), server.Policy().Digest())
 		}
 	}
+	alarms, err := s.openAlarms(d, &c)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return wrong("--listen: %v", err)
@@ -223,7 +227,9 @@ func (d *daemon) answer(ctx context.Context, s settings, c api.Config, tlsConfig
 	fmt.Fprintf(d.out, "countersignd: %s is served at %s://%s (%d entries, policy %s version %d%s%s)\n",
 		head.Origin, scheme, listener.Addr(), head.Size, server.Policy().Name, server.Policy().Version, of, pages)
 	stopForges := serveForges(ctx, c.Forges, server)
+	stopAlarms := sendAlarms(ctx, alarms, &c)
 	err = server.Serve(ctx, listener, tlsConfig, grace)
+	stopAlarms()
 	stopForges()
 	c.Log.Info("stopped", "size", c.Ledger.Head().Size)
 	return err

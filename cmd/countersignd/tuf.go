@@ -103,7 +103,7 @@ func (d *daemon) tufInit(f publishing) error {
 	var k tuf.Keys
 	for _, key := range f.tufKeys(&k) {
 		if *key.into, err = readPKCS8[ed25519.PrivateKey](key.path); errors.Is(err, fs.ErrNotExist) {
-			*key.into, err = newTUFKey(key.path)
+			*key.into, err = newEd25519(key.path)
 		}
 		if err != nil {
 			return wrong("%v", err)
@@ -180,7 +180,7 @@ func (f *publishing) tufKeys(k *tuf.Keys) []tufKey {
 	}
 }
 
-func newTUFKey(path string) (ed25519.PrivateKey, error) {
+func newEd25519(path string) (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err

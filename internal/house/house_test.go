@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"policy/cohort/intake":      {"attest", "policy/strictyaml"},
 	"api":                       {"+attest", "+verify", "+policy", "ledger", "ledger/tlog", "+proto/gen", "+api"},
 	"api/forge":                 {"attest", "attest/gitfacts", "policy/roster"},
+	"api/alarm":                 {"attest", "ledger", "policy"},
 	"api/tuf":                   {},
 	"api/console":               {"attest", "attest/credential", "attest/gitfacts", "policy", "policy/roster"},
 	"cmd/countersign":           {"+attest", "+verify", "+policy", "ledger/tlog", "+proto/gen"},
@@ -64,7 +65,7 @@ var onlyImporter = map[string][]string{
 	"gonum.org/v1/gonum":                   {"policy/cohort"},
 	"connectrpc.com/connect":               {"api", "proto/gen", "cmd/countersign"},
 	"go.yaml.in/yaml/v3":                   {"policy/strictyaml"},
-	"github.com/go-json-experiment/json":   {"attest", "policy", "policy/scenario", "verify", "api", "api/console", "cmd/countersign"},
+	"github.com/go-json-experiment/json":   {"attest", "policy", "policy/scenario", "verify", "api", "api/alarm", "api/console", "cmd/countersign"},
 }
 
 // onlyCmd lists calls that belong in cmd: everything else is told the time,
