@@ -281,7 +281,7 @@ func (f *creating) makeKeys(d *daemon, g *genesis) (*secrets, *verify.Trust, err
 	}
 	f.after.continueTrust(t)
 	if err := t.Check(); err != nil {
-		return nil, nil, err
+		return nil, nil, wrong("%v", err)
 	}
 	s, err := f.readSecrets(t)
 	return s, t, err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -80,6 +81,9 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	trust, err := s.readTrust()
 	if err != nil {
 		return err
+	}
+	if s.console && (trust.Console == nil || trust.Console.Party.ID == "") {
+		return wrong("--console: %s names no relyingParty and origins in its console, so no passkey can answer (countersignd create --console URL)", filepath.Join(s.trust(), verify.TrustFile))
 	}
 	keys, err := s.readSecrets(trust)
 	if err != nil {
