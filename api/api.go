@@ -71,7 +71,7 @@ type Config struct {
 	Writers []attest.Digest
 
 	MaxRequests int // worked on at the same time, streams aside, and as many on their way; 512 when zero
-	MaxStreams  int // Watch, Records and Evidence at the same time; 64 when zero
+	MaxStreams  int // Records and Evidence at the same time, and as many Watch besides; 64 when zero
 	MaxBodies   int // bytes of requests in memory at the same time; 64 MiB when zero
 }
 

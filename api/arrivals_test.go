@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/countersign-dev/countersign/api"
+	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 )
 
 // trickle begins a request of n bytes to the write API, sends so many of them, and no more.
@@ -85,5 +88,39 @@ func TestSlowBodiesMakeRoom(t *testing.T) {
 				t.Errorf("the first of them is answered %q", got)
 			}
 		})
+	}
+}
+
+// Who watches is in the way of other watchers, and of nobody who fetches evidence.
+func TestWatchersLeaveRoom(t *testing.T) {
+	f := start(t, setup{api: func(c *api.Config) { c.MaxStreams = 1 }})
+	watch := func() (*connect.ServerStreamForClient[countersignv1.WatchResponse], error) {
+		return f.Watch(t.Context(), connect.NewRequest(&countersignv1.WatchRequest{}))
+	}
+	first, err := watch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if !first.Receive() { // it has begun
+		t.Fatal(first.Err())
+	}
+	second, err := watch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Receive() || connect.CodeOf(second.Err()) != connect.CodeUnavailable {
+		t.Errorf("a second watch: %v", second.Err())
+	}
+	records, err := f.Records(t.Context(), connect.NewRequest(&countersignv1.RecordsRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for records.Receive() {
+		n++
+	}
+	if records.Err() != nil || n == 0 {
+		t.Errorf("%d records, %v", n, records.Err())
 	}
 }

@@ -90,22 +90,26 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		defer r.Body.Close()
-		stream := streams(r.URL.Path)
-		leave, ok := s.admit.enter(stream)
+		stays := staysFor(r.URL.Path)
+		leave, ok := s.admit.enter(stays)
 		if !ok {
 			refuse(w, r.WithContext(ctx), errOverloaded)
 			return
 		}
 		defer leave()
-		if stream {
+		if stays != anAnswer {
 			// Streams last longer than the server's timeouts allow.
 			c := http.NewResponseController(rw)
 			_ = c.SetReadDeadline(time.Time{})
 			_ = c.SetWriteDeadline(time.Time{})
-		} else {
+		}
+		if stays != asLongAsAsked {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, unaryTimeout)
+			ctx, cancel = context.WithTimeout(ctx, timeouts[stays])
 			defer cancel()
+		}
+		if stays == aFetch { // whoever does not read holds the place no longer than that
+			defer context.AfterFunc(ctx, func() { _ = http.NewResponseController(rw).SetWriteDeadline(time.Unix(1, 0)) })()
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
@@ -174,21 +178,29 @@ func (a *answer) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flus
 // Unwrap lets http.ResponseController find the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// admission bounds what is worked on.
-type admission struct {
-	requests, streams chan struct{}
-}
+// A stay is how long a request may hold its place.
+type stay int
+
+const (
+	anAnswer      stay = iota
+	aFetch             // a stream with an end
+	asLongAsAsked      // a stream that lasts until somebody hangs up
+)
+
+// timeouts are how long the work on a request may take, writing the answer included.
+var timeouts = map[stay]time.Duration{anAnswer: unaryTimeout, aFetch: 10 * time.Minute}
+
+// admission bounds what is worked on. Those who only wait have places of their own, so
+// that they are in nobody's way who fetches evidence.
+type admission map[stay]chan struct{}
 
 func newAdmission(requests, streams int) admission {
-	return admission{make(chan struct{}, requests), make(chan struct{}, streams)}
+	return admission{anAnswer: make(chan struct{}, requests), aFetch: make(chan struct{}, streams), asLongAsAsked: make(chan struct{}, streams)}
 }
 
 // enter takes a place, which leave gives back; false when there is none.
-func (a *admission) enter(stream bool) (leave func(), ok bool) {
-	places := a.requests
-	if stream {
-		places = a.streams
-	}
+func (a admission) enter(s stay) (leave func(), ok bool) {
+	places := a[s]
 	select {
 	case places <- struct{}{}:
 		return func() { <-places }, true

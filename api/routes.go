@@ -87,14 +87,18 @@ func writes(path string) bool {
 	return false
 }
 
-// streams says which requests last.
-func streams(path string) bool {
+// staysFor says how long a request may hold its place.
+func staysFor(path string) stay {
 	switch path {
-	case countersignv1connect.LedgerServiceWatchProcedure, countersignv1connect.LedgerServiceRecordsProcedure, countersignv1connect.VerifierServiceEvidenceProcedure,
-		"/" + grpchealth.HealthV1ServiceName + "/Watch":
-		return true
+	case countersignv1connect.LedgerServiceRecordsProcedure, countersignv1connect.VerifierServiceEvidenceProcedure:
+		return aFetch
+	case countersignv1connect.LedgerServiceWatchProcedure, "/" + grpchealth.HealthV1ServiceName + "/Watch":
+		return asLongAsAsked
 	}
-	return converses(path)
+	if converses(path) {
+		return asLongAsAsked
+	}
+	return anAnswer
 }
 
 // converses says which streams go in both directions.
