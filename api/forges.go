@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 
 	"connectrpc.com/connect"
 
@@ -69,12 +70,50 @@ func rejected(err error) error {
 }
 
 // Forges is the ledger as forge connections see it.
-func (s *Server) Forges() forge.Ledger { return forgeLedger{s.appends} }
+func (s *Server) Forges() forge.Ledger {
+	return &forgeLedger{ledgerService: s.appends, sent: make(map[sending][]byte)}
+}
 
-type forgeLedger struct{ *ledgerService }
+// forgeLedger remembers what it signed until the log has answered: while witnesses are
+// missing the log keeps an entry that it does not show yet, and another signature over
+// the same statement would be another one.
+type forgeLedger struct {
+	*ledgerService
+	mu   sync.Mutex // guards sent
+	sent map[sending][]byte
+}
+
+// sending is a statement on its way.
+type sending struct {
+	key    attest.KeyID
+	digest attest.Digest
+}
+
+// sign returns the bundle of a statement, the same one until it is settled.
+func (f *forgeLedger) sign(payload []byte, key *attest.PrivateKey) (sending, []byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	on := sending{key.Public().ID(), attest.DigestOf(payload)}
+	if text := f.sent[on]; text != nil {
+		return on, text, nil
+	}
+	b, err := attest.SignPayload(payload, key)
+	if err != nil {
+		return on, nil, err
+	}
+	text, err := b.Marshal()
+	f.sent[on] = text
+	return on, text, err
+}
+
+func (f *forgeLedger) settled(on sending) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sent, on)
+}
 
 // Roster implements forge.Ledger.
-func (f forgeLedger) Roster(ctx context.Context) (*roster.Roster, error) {
+func (f *forgeLedger) Roster(ctx context.Context) (*roster.Roster, error) {
 	now, err := f.now(ctx)
 	if err != nil {
 		return nil, err
@@ -84,7 +123,7 @@ func (f forgeLedger) Roster(ctx context.Context) (*roster.Roster, error) {
 
 // Log implements forge.Ledger. A signature is never the same twice, so the log is asked
 // for the statement first.
-func (f forgeLedger) Log(ctx context.Context, st *attest.Statement, key *attest.PrivateKey) (uint64, bool, error) {
+func (f *forgeLedger) Log(ctx context.Context, st *attest.Statement, key *attest.PrivateKey) (uint64, bool, error) {
 	payload, err := st.Marshal()
 	if err != nil {
 		return 0, false, &forge.RefusedError{Err: err}
@@ -93,26 +132,24 @@ func (f forgeLedger) Log(ctx context.Context, st *attest.Statement, key *attest.
 	if err != nil || known >= 0 {
 		return uint64(max(known, 0)), false, err
 	}
-	b, err := attest.SignPayload(payload, key)
-	if err != nil {
-		return 0, false, err
-	}
-	text, err := b.Marshal()
+	on, text, err := f.sign(payload, key)
 	if err != nil {
 		return 0, false, err
 	}
 	results, err := f.append(ctx, [][]byte{text})
 	if err != nil {
 		if p := describe(err); p.code != connect.CodeUnavailable && p.code != connect.CodeInternal && p.code != connect.CodeCanceled {
+			f.settled(on)
 			err = &forge.RefusedError{Err: err}
 		}
 		return 0, false, err
 	}
+	f.settled(on)
 	return results[0].Index, !results[0].Duplicate, nil
 }
 
 // Approvals implements forge.Ledger.
-func (f forgeLedger) Approvals(ctx context.Context, repository, change string, key attest.KeyID) ([]*attest.Statement, error) {
+func (f *forgeLedger) Approvals(ctx context.Context, repository, change string, key attest.KeyID) ([]*attest.Statement, error) {
 	var out []*attest.Statement
 	err := f.each(ctx, attest.ChangeKey(repository, change), key, func(st *attest.Statement) {
 		if _, ok := st.Predicate.(*attest.Approval); ok {
@@ -123,7 +160,7 @@ func (f forgeLedger) Approvals(ctx context.Context, repository, change string, k
 }
 
 // Admitted implements forge.Ledger.
-func (f forgeLedger) Admitted(ctx context.Context, repository, commit string, key attest.KeyID) (bool, error) {
+func (f *forgeLedger) Admitted(ctx context.Context, repository, commit string, key attest.KeyID) (bool, error) {
 	found := false
 	err := f.each(ctx, attest.SubjectKey("gitCommit", commit), key, func(st *attest.Statement) {
 		a, ok := st.Predicate.(*attest.Admission)
@@ -133,7 +170,7 @@ func (f forgeLedger) Admitted(ctx context.Context, repository, commit string, ke
 }
 
 // each reads what a key has logged under a search key, in log order.
-func (f forgeLedger) each(ctx context.Context, under string, key attest.KeyID, yield func(*attest.Statement)) error {
+func (f *forgeLedger) each(ctx context.Context, under string, key attest.KeyID, yield func(*attest.Statement)) error {
 	for q := (ledger.Query{Key: under, Limit: ledger.MaxPage}); ; {
 		found, err := f.ledger.Search(ctx, q)
 		if err != nil {

@@ -17,12 +17,9 @@ import (
 	"github.com/countersign-dev/countersign/verify"
 )
 
-// A missing quorum is 503 with Retry-After, for the writer and for the gate whose
-// allow cannot be logged; the same bundle gets its receipt once there is one.
-func TestMissingQuorumIsUnavailable(t *testing.T) {
-	var away atomic.Bool
-	var policy *tlog.Policy
-	f := start(t, setup{ledger: func(c *ledger.Config) {
+// quorum makes a ledger want one witness, who may be away, and tells the policy.
+func quorum(t testing.TB, away *atomic.Bool, policy **tlog.Policy) func(*ledger.Config) {
+	return func(c *ledger.Config) {
 		signer, err := tlog.NewCosigner("w.example", ed25519.NewKeyFromSeed(make([]byte, 32)))
 		if err != nil {
 			t.Fatal(err)
@@ -39,15 +36,23 @@ func TestMissingQuorumIsUnavailable(t *testing.T) {
 		}))
 		t.Cleanup(func() { server.Close(); own.Close() })
 		text := fmt.Sprintf("log %s\nwitness w %s %s\nquorum w\n", c.Signer.Verifier().VKey(), signer.Witness().VKey(), server.URL)
-		if policy, err = tlog.ParsePolicy([]byte(text)); err != nil {
+		if *policy, err = tlog.ParsePolicy([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		feed, err := witness.NewFeed(witness.Config{Policy: policy, FirstPause: time.Millisecond, MaxPause: 5 * time.Millisecond})
+		feed, err := witness.NewFeed(witness.Config{Policy: *policy, FirstPause: time.Millisecond, MaxPause: 5 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Witnessing = &ledger.Witnessing{Policy: policy, Witnesses: feed, Keeper: witness.File{Path: filepath.Join(t.TempDir(), "published")}, Wait: 100 * time.Millisecond}
-	}})
+		c.Witnessing = &ledger.Witnessing{Policy: *policy, Witnesses: feed, Keeper: witness.File{Path: filepath.Join(t.TempDir(), "published")}, Wait: 100 * time.Millisecond}
+	}
+}
+
+// A missing quorum is 503 with Retry-After, for the writer and for the gate whose
+// allow cannot be logged; the same bundle gets its receipt once there is one.
+func TestMissingQuorumIsUnavailable(t *testing.T) {
+	var away atomic.Bool
+	var policy *tlog.Policy
+	f := start(t, setup{ledger: quorum(t, &away, &policy)})
 	size := f.ledger.Head().Size
 	away.Store(true)
 	bundle := f.approval("bob", "")

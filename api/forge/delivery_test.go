@@ -15,8 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"github.com/countersign-dev/countersign/attest"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -27,14 +25,8 @@ const secret = "a secret of these tests"
 // GitHub speak of, and for acme/app.
 func connect(t testing.TB, kind Kind, change func(*Config)) (*Desk, *connection) {
 	t.Helper()
-	key, err := attest.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := Config{
-		ID: "hub", Kind: kind, Host: "git.example.com", Secret: []byte(secret), Key: key, Environments: []string{"production"}, Dir: t.TempDir(),
-		Repositories: []Repository{{ID: "git.example.com/codertocat/hello-world", Branches: []string{"refs/heads/master"}}, {ID: "git.example.com/acme/app"}},
-	}
+	c := config(t, t.TempDir())
+	c.Kind = kind
 	if change != nil {
 		change(&c)
 	}

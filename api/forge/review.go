@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy/roster"
 )
 
 // pull says what is to be said of a change: what is under review, what reviewers decided,
@@ -198,7 +199,7 @@ func (w *work) word(p *Pull, v *Review, said []*attest.Statement) (*attest.Appro
 	case !ok:
 		w.log.Warn("a review by an account that nobody on the roster has", "account", v.By.ID, "login", v.By.Login, "change", p.Number)
 		return nil, "unknown-account"
-	case v.By.Bot && who.Kind == "person":
+	case v.By.Bot && who.Kind == roster.Person:
 		w.log.Warn("a review by a bot's account, which the roster gives to a person", "account", v.By.ID, "person", who.ID)
 		return nil, "bot"
 	}

@@ -128,8 +128,10 @@ func (d *daemon) serve(ctx context.Context, s settings) error {
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if c.Forges, err = s.openForges(d, log); err != nil {
-		return errors.Join(err, store.Close())
+	if !isFrozen(trust, d.now()) { // what forges say belongs into its successor
+		if c.Forges, err = s.openForges(d, log); err != nil {
+			return errors.Join(err, store.Close())
+		}
 	}
 	err = d.run(ctx, s, c, tlsConfig)
 	if c.Forges != nil {
