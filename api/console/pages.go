@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/countersign-dev/countersign/policy/roster"
 )
@@ -48,7 +49,7 @@ func (f *frame) With(page string, query ...string) string {
 }
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"short": short, "ago": ago, "stamp": stamp, "plural": plural, "join": strings.Join, "list": listed, "has": slices.Contains[[]string],
+	"short": short, "ago": ago, "stamp": stamp, "plural": plural, "join": strings.Join, "list": listed, "plain": plain, "has": slices.Contains[[]string],
 }).ParseFS(files, "templates/*.html"))
 
 // show serves a page. What goes wrong is a page too.
@@ -169,6 +170,17 @@ func need(r *http.Request, names ...string) error {
 func quoted(s string) string { return strconv.QuoteToGraphic(s[:min(len(s), 80)]) }
 
 func short(s string) string { return s[:min(len(s), 12)] }
+
+// plain makes text from outside safe to look at: what changes the direction of letters, or
+// is not seen at all, could show another name than it is.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 

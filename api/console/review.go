@@ -17,7 +17,8 @@ type review struct {
 	Rank     int // of the tier, from 0, and of how many
 	Tiers    int
 	First    *policy.Preview // what does not depend on the environment
-	Kinds    []counted       // how many files of each kind of change
+	Written  []commit
+	Kinds    []counted // how many files of each kind of change
 	Files    []file
 	Answers  []answerable
 	Others   []string // agents that are no authors of their own
@@ -61,6 +62,8 @@ type counted struct {
 
 type file struct{ Kind, Path, Note string }
 
+type commit struct{ ID, Title, By string }
+
 // change is the page on which a person answers for a change.
 func (s *Console) change(r *http.Request, f *frame) (string, any, error) {
 	if err := need(r, "repository", "id"); err != nil {
@@ -71,7 +74,7 @@ func (s *Console) change(r *http.Request, f *frame) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	f.Title = "Change " + c.ID
+	f.Title = "Change " + plain(c.ID)
 	set := s.config.Ledger.Policy()
 	v := &review{Change: c, Tiers: len(set.Tiers)}
 	if len(c.Environments) == 0 {
@@ -79,8 +82,14 @@ func (s *Console) change(r *http.Request, f *frame) (string, any, error) {
 	}
 	v.First = c.Environments[0].Preview
 	v.Tier, v.Claimed = v.First.Change.Tier, v.First.Claimed
-	v.Rank = max(slices.Index(set.Tiers, v.Tier), 0)
+	if v.Rank = slices.Index(set.Tiers, v.Tier); v.Rank < 0 { // it cannot be judged: see why below
+		v.Tier, v.Rank = "unknown", len(set.Tiers)-1
+	}
 	v.Files, v.Kinds = describeFiles(v.First.Paths)
+	for _, c := range v.First.Commits {
+		title, _, _ := strings.Cut(c.Message, "\n")
+		v.Written = append(v.Written, commit{string(c.ID), plain(title[:min(len(title), 200)]), plain(c.Author.Name)})
+	}
 	for _, e := range c.Environments {
 		v.Answers = append(v.Answers, answerFor(set, e.Name, f.As, &e.Preview.Change, e.Preview.Enough, e.Preview.Kind, e.Preview.Why, e.Preview.Awaiting))
 		for _, a := range e.Preview.Change.Approved {
@@ -185,6 +194,10 @@ func command(set *policy.Set, what, repository string, answers []answerable) str
 	if least > roster.ByKey {
 		how = "--ssh=YOUR-SECURITY-KEY.pub"
 	}
+	const plainWords = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./: "
+	if strings.Trim(what+repository, plainWords) != "" || strings.HasPrefix(what, "-") && !strings.HasPrefix(what, "--plan sha256:") {
+		return "countersign inbox" // which writes it as a shell takes it
+	}
 	return "countersign approve " + what + " --repository " + repository + " --environment " + strings.Join(names, ",") + " " + how
 }
 
@@ -194,7 +207,7 @@ func describeFiles(paths []gitfacts.Path) ([]file, []counted) {
 	counts := make(map[string]int)
 	var files []file
 	for _, p := range paths {
-		f := file{Path: p.Path, Kind: "modified"}
+		f := file{Path: plain(p.Path), Kind: "modified"}
 		switch {
 		case p.OldMode == "" && p.NewMode == "":
 			f.Kind = "named"

@@ -182,7 +182,7 @@ func together(items []*countersignv1.InboxItem) []row {
 // file can, with a security key or on a page.
 func (r row) command(me *roster.Principal, pages string) string {
 	least := roster.ParseAssurance(r.Assurance)
-	how := "--key YOUR-KEY.pem"
+	how := "--key=YOUR-KEY.pem"
 	if least > roster.ByKey {
 		how = "--ssh=YOUR-SECURITY-KEY.pub"
 		hardware := me != nil && slices.ContainsFunc(me.Keys, func(k roster.Key) bool { return k.SSH != nil && k.Assurance >= least })
@@ -190,14 +190,22 @@ func (r row) command(me *roster.Principal, pages string) string {
 			return "open " + r.page(me, pages)
 		}
 	}
-	to := fmt.Sprintf("--repository %s --environment %s %s", r.Repository, strings.Join(r.environments, ","), how)
-	switch r.Kind {
-	case "plan":
-		return "countersign approve --plan sha256:" + r.PlanSha256 + " " + to
-	case "release":
-		return "countersign approve " + strings.Join(r.Changes, " ") + " " + to
+	ids := r.Changes
+	if r.Kind == "change" {
+		ids = []string{r.Change}
 	}
-	return "countersign approve " + r.Change + " " + to
+	words := []string{"countersign", "approve"}
+	to := []string{"--repository", r.Repository, "--environment", strings.Join(r.environments, ","), how}
+	// Ids are somebody else's words, and this is copied into a shell.
+	switch dashed := slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "-") }); {
+	case r.Kind == "plan":
+		words = append(append(words, "--plan", "sha256:"+r.PlanSha256), to...)
+	case dashed:
+		words = slices.Concat(words, to, []string{"--"}, ids)
+	default:
+		words = slices.Concat(words, ids, to)
+	}
+	return shellWords(words)
 }
 
 // page is where it is approved in a browser.

@@ -231,7 +231,7 @@ func (a *app) renderAwaiting(c *policy.Core) {
 		if who == "" {
 			who = "nobody on the roster"
 		}
-		what := w.Change
+		what := shellWords([]string{w.Change}) // somebody else's word
 		if w.Plan != "" {
 			what = "--plan sha256:" + w.Plan
 		}
