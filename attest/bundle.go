@@ -40,13 +40,13 @@ func Sign(st *Statement, key *PrivateKey) (*Bundle, error) {
 
 // SignPayload signs a statement that Marshal wrote.
 func SignPayload(payload []byte, key *PrivateKey) (*Bundle, error) {
-	b := &Bundle{Payload: payload, Hint: key.Public().ID().String()}
+	b := &Bundle{Payload: payload}
 	sig, err := key.Sign(b.PAE())
 	if err != nil {
 		return nil, err
 	}
 	b.Signature = sig
-	return b, nil
+	return Normal(b, key.Public()), nil
 }
 
 // PAE is the DSSE pre-authentication encoding: the bytes that are signed

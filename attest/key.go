@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -145,6 +146,29 @@ func (k *PrivateKey) Sign(message []byte) ([]byte, error) {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	return sig, nil
+}
+
+// Request asks an authority for a certificate of the key: a PKCS#10 request in DER, which
+// names nobody. Its signature shows that the key is here; who holds it the authority is told by others.
+func (k *PrivateKey) Request() ([]byte, error) {
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, k.key)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate request: %w", err)
+	}
+	return der, nil
+}
+
+// Named is the key in the hand of whom a certificate (DER) names: what it signs is by that
+// identity. The certificate must be of this key.
+func (k *PrivateKey) Named(certificate []byte) (*PrivateKey, error) {
+	pub, err := ParseCertificate(certificate)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(pub.SPKI(), k.pub.SPKI()) {
+		return nil, fieldErr("certificate", "is of another key")
+	}
+	return &PrivateKey{key: k.key, pub: pub}, nil
 }
 
 const (

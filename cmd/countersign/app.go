@@ -147,24 +147,29 @@ func (a *app) passphrase(prompt string) ([]byte, error) {
 
 // key reads a private key file.
 func (a *app) key(path string) (*attest.PrivateKey, error) {
+	if k := a.keys[path]; k != nil {
+		return k, nil
+	}
 	if path == "" && os.Getenv(keyText) != "" {
 		return a.keyFromText()
 	}
 	if path == "" {
 		return nil, wrong("--key is needed: the file of the signing key (make one with: countersign keygen)")
 	}
-	if k := a.keys[path]; k != nil {
-		return k, nil
-	}
 	k, err := attest.ReadKeyFile(path, func() ([]byte, error) { return a.passphrase("Passphrase of " + path) })
 	if err != nil {
 		return nil, wrong("--key: %v", err)
 	}
+	a.keep(path, k)
+	return k, nil
+}
+
+// keep remembers an opened key under the flag's value that names it.
+func (a *app) keep(path string, k *attest.PrivateKey) {
 	if a.keys == nil {
 		a.keys = make(map[string]*attest.PrivateKey)
 	}
 	a.keys[path] = k
-	return k, nil
 }
 
 // keyText is the variable that holds a private key where there is no file for it, as in a
@@ -172,17 +177,11 @@ func (a *app) key(path string) (*attest.PrivateKey, error) {
 const keyText = "COUNTERSIGN_KEY_PEM"
 
 func (a *app) keyFromText() (*attest.PrivateKey, error) {
-	if k := a.keys[""]; k != nil {
-		return k, nil
-	}
 	k, err := attest.ParsePrivateKeyPEM([]byte(os.Getenv(keyText)), func() ([]byte, error) { return a.passphrase("Passphrase of " + keyText) })
 	if err != nil {
 		return nil, wrong("%s: %v", keyText, err)
 	}
-	if a.keys == nil {
-		a.keys = make(map[string]*attest.PrivateKey)
-	}
-	a.keys[""] = k
+	a.keep("", k)
 	return k, nil
 }
 

@@ -21,6 +21,7 @@ type inCI struct {
 	branches                                           []string
 	environment, trust                                 string
 	noVerify, dry, fetch, missingHeads, noAuthorship   bool
+	fulcio                                             string
 }
 
 func newCI(a *app) *cobra.Command {
@@ -44,8 +45,10 @@ nothing to attest, and done.
 With ARTIFACTs or --environment the answer is a gate's: exit 0 says that the release may go
 there. A job that is about no release then ends with 2, and with 0 never.
 
-The key is a file (--key, COUNTERSIGN_KEY) or its text (COUNTERSIGN_KEY_PEM). A job that
-releases needs another key than one that admits. Where the clone lacks commits or reviewed
+The key is a file (--key, COUNTERSIGN_KEY) or its text (COUNTERSIGN_KEY_PEM). Without one,
+--fulcio names a certificate authority that gives the job's identity a certificate, for a
+token that the CI gives (SIGSTORE_ID_TOKEN, or GitHub's permission id-token). A job that
+releases needs another key or identity than one that admits. Where the clone lacks commits or reviewed
 heads, the command that fetches them is shown; --fetch runs it.
 
 In GITHUB_STEP_SUMMARY, where that is set, is a summary; in GITHUB_OUTPUT "kind" and, of a
@@ -63,6 +66,7 @@ release, "verdict".`,
 	fl.StringVar(&f.heads, "heads", "", "where reviewed heads are (default: where the CI's forge keeps them)")
 	fl.StringVar(&f.changeID, "change-id", "", "regular expression whose first group is the change's id in the first line of a merged commit (default: as the forge writes it)")
 	fl.StringVar(&f.key, "key", os.Getenv("COUNTERSIGN_KEY"), "private key that signs (COUNTERSIGN_KEY; or its text in COUNTERSIGN_KEY_PEM)")
+	fl.StringVar(&f.fulcio, "fulcio", os.Getenv("COUNTERSIGN_FULCIO"), "without a key: URL of the Fulcio that certifies who the CI says this job is (COUNTERSIGN_FULCIO)")
 	fl.StringVar(&f.as, "as", "", "roster id of --key, for what is said of sessions (default: asked of the ledger)")
 	fl.StringVar(&f.change, "change", "", "the job is about this change")
 	fl.StringVar(&f.head, "head", "", "head of --change, or end of --from (default: the change's head, or HEAD)")
@@ -152,7 +156,7 @@ func (r *ciRun) settle(ctx context.Context, c *cobra.Command) error {
 	if err := attest.ParseRepository(j.Repository); err != nil {
 		return wrong("which repository is this? %v\nSet COUNTERSIGN_REPOSITORY, or --repository host/path", err)
 	}
-	if err := r.identify(from("key", "COUNTERSIGN_KEY")); err != nil {
+	if err := r.identify(ctx, from); err != nil {
 		return err
 	}
 	slices.SortStableFunc(j.Found, func(x, y cifacts.Found) int {
@@ -162,7 +166,7 @@ func (r *ciRun) settle(ctx context.Context, c *cobra.Command) error {
 }
 
 // factOrder is the order in which facts are said.
-var factOrder = []string{"event", "repository", "change", "heads", "release", "tag", "before", "head", "branch", "branch is", "environment", "server", "trust", "signs"}
+var factOrder = []string{"event", "repository", "change", "heads", "release", "tag", "before", "head", "branch", "branch is", "environment", "server", "trust", "signs", "issuer"}
 
 // overrideKind lets the flags say what the job is about.
 func (r *ciRun) overrideKind() {
@@ -190,18 +194,21 @@ func (r *ciRun) overrideKind() {
 
 // identify says who will sign. Without a key there is nothing to say yet: what needs one
 // asks for it.
-func (r *ciRun) identify(from string) error {
-	if r.flags.key == "" {
-		if os.Getenv(keyText) == "" {
-			return nil
-		}
-		from = keyText
+func (r *ciRun) identify(ctx context.Context, from func(flag, variable string) string) error {
+	source := from("key", "COUNTERSIGN_KEY")
+	switch f := &r.flags; {
+	case f.key == "" && os.Getenv(keyText) != "":
+		source = keyText
+	case f.key == "" && f.fulcio != "":
+		return r.identifyKeyless(ctx, from("fulcio", "COUNTERSIGN_FULCIO"))
+	case f.key == "":
+		return nil
 	}
 	key, err := r.key(r.flags.key)
 	if err != nil {
 		return err
 	}
-	r.job.Note("signs", "key "+key.Public().ID().String()[:16]+"…", from)
+	r.job.Note("signs", "key "+key.Public().ID().String()[:16]+"…", source)
 	return nil
 }
 

@@ -21,10 +21,10 @@ func (r *ciRun) printHead() {
 	r.printf("%s\n", r.bold(r.job.CI))
 	width := 0
 	for _, f := range r.job.Found {
-		width = max(width, utf8.RuneCountInString(printable(f.Value, 64)))
+		width = max(width, min(64, utf8.RuneCountInString(f.Value)))
 	}
 	for _, f := range r.job.Found {
-		r.printf("  %-12s %-*s  %s\n", f.Fact, width, printable(f.Value, 64), r.faint(f.From))
+		r.printf("  %-12s %-*s  %s\n", f.Fact, width, printable(f.Value, 200), r.faint(f.From))
 	}
 	for _, s := range r.steps {
 		r.printf("%s %s\n", r.bold("→"), printable(s.what, 200))

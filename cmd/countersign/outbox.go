@@ -73,7 +73,10 @@ func (o *outbox) enclose(st *attest.Statement) (l *letter, found bool, err error
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil || !bytes.Equal(b.Payload, payload) || o.key.Public().Verify(b.PAE(), b.Signature) != nil {
+		if err == nil && state == "pending" && !bytes.Equal(b.Certificate, o.certificate()) {
+			continue // it may have expired; the log is asked whether it has the statement
+		}
+		if err != nil || !bytes.Equal(b.Payload, payload) || o.checkOwn(b) != nil {
 			return nil, false, wrong("%s is damaged; remove it and run this again (%v)", o.path(state, l.digest), err)
 		}
 		if l.logged = state == "logged" && b.Receipt != nil; l.logged {
@@ -93,8 +96,33 @@ func (o *outbox) enclose(st *attest.Statement) (l *letter, found bool, err error
 }
 
 func withoutReceipt(b *attest.Bundle) ([]byte, error) {
-	bare := &attest.Bundle{Payload: b.Payload, Signature: b.Signature, Hint: b.Hint}
+	bare := &attest.Bundle{Payload: b.Payload, Signature: b.Signature, Hint: b.Hint, Certificate: b.Certificate}
 	return bare.Marshal()
+}
+
+// certificate is what names the signer; nil for a key of its own.
+func (o *outbox) certificate() []byte {
+	if c := o.key.Public().Certificate(); c != nil {
+		return c.Raw
+	}
+	return nil
+}
+
+// checkOwn reports whether a bundle is by this outbox's signer. An identity has another
+// key in each certificate.
+func (o *outbox) checkOwn(b *attest.Bundle) error {
+	key := o.key.Public()
+	if b.Certificate != nil {
+		named, err := attest.ParseCertificate(b.Certificate)
+		if err != nil {
+			return err
+		}
+		if named.ID() != key.ID() {
+			return attest.ErrSignature
+		}
+		key = named
+	}
+	return key.Verify(b.PAE(), b.Signature)
 }
 
 func (o *outbox) read(state string, d attest.Digest) (*attest.Bundle, error) {

@@ -147,7 +147,7 @@ func (r *rangeRun) fetch(ctx context.Context, l *ledger, f *letter, index uint64
 		return err
 	}
 	b, err := attest.ParseBundle(resp.Msg.GetEntry().GetBundle())
-	if err != nil || r.box.key.Public().Verify(b.PAE(), b.Signature) != nil {
+	if err != nil || r.box.checkOwn(b) != nil {
 		return lied("the ledger says that entry %d is this key's, and the key did not sign it (%v)", index, err)
 	}
 	return r.box.settle(f, resp.Msg.Entry.Bundle, true)

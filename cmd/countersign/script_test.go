@@ -95,6 +95,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ends": cmdEnds, "ledger": cmdLedger, "flip": cmdFlip, "saved": cmdSaved, "office": cmdOffice, "merge": cmdMerge, "readme": cmdReadme, "prints": cmdPrints, "craft": cmdCraft, "liar": cmdLiar, "witness": cmdWitness,
 			"mirror": cmdMirror, "receiver": cmdReceiver, "reaches": cmdReaches, "action": cmdAction, "pipeline": cmdPipeline,
+			"fulcio": cmdFulcio,
 		},
 	})
 }
