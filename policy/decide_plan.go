@@ -235,7 +235,7 @@ func (j *judge) describePlan(st *study, origin attest.Origin) {
 	v.Creates, v.Updates, v.Deletes, v.Replaces, v.Forgets = r.Counts[attest.VerbCreate], r.Counts[attest.VerbUpdate], r.Counts[attest.VerbDelete], r.Counts[attest.VerbReplace], r.Counts[attest.VerbForget]
 	v.Imports, v.Moves, v.Reads, v.Invokes = r.Counts[attest.VerbImport], r.Counts[attest.VerbMove], r.Counts[attest.VerbRead], r.Counts[attest.VerbInvoke]
 	v.Tier, v.Domains, v.Agents, v.Authors, v.Origin = st.class.Tier, st.result.Domains, st.result.Agents, st.result.who(), st.result.Origin
-	v.Critical = j.in.Set.Domains.highest(v.Domains)
+	v.Critical = j.in.Set.Domains.Critical(v.Domains)
 	v.AIAssisted = origin != attest.OriginHuman
 	v.AuthorLevel, v.Authenticated = j.authorLevel(st), st.authenticated()
 }

@@ -55,7 +55,7 @@ func (j *judge) judgeChanges() {
 	}
 	slices.Sort(release.Domains)
 	release.Domains = slices.Compact(release.Domains)
-	release.Critical = j.in.Set.Domains.highest(release.Domains)
+	release.Critical = j.in.Set.Domains.Critical(release.Domains)
 	j.d.Core.Changes = make([]ChangeResult, 0, len(studies))
 	for _, st := range studies {
 		st.result.Rules = make([]Finding, 0, len(j.in.Set.Rules)+1)

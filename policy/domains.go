@@ -58,8 +58,8 @@ func (d *Domains) Names() []string {
 	return out
 }
 
-// highest are those of some domains that have the highest tier.
-func (d *Domains) highest(names []string) []string {
+// Critical are those of some domains that have the highest tier, sorted.
+func (d *Domains) Critical(names []string) []string {
 	var out []string
 	for _, o := range d.list {
 		if o.tier == len(d.tiers)-1 && slices.Contains(names, o.name) {

@@ -113,7 +113,7 @@ func (j *judge) judgeProposed(c Proposed, p *Preview) {
 	if p.Claimed {
 		p.Paths = j.claimedPaths(m)
 	}
-	release := ReleaseVars{Repository: j.in.Request.Repository, Changes: 1, Domains: st.class.Domains, Critical: j.in.Set.Domains.highest(st.class.Domains)}
+	release := ReleaseVars{Repository: j.in.Request.Repository, Changes: 1, Domains: st.class.Domains, Critical: j.in.Set.Domains.Critical(st.class.Domains)}
 	if st.vars.AIAssisted {
 		release.AIChanges = 1
 	}

@@ -14,7 +14,7 @@ type cohortFlags struct {
 	trust, since, until, by, out string
 	confidence, severity         string
 	query                        cohort.Query
-	entries                      bool
+	entries, quick               bool
 }
 
 func newCohort(a *app) *cobra.Command {
@@ -114,16 +114,19 @@ func newCohortSuggest(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "suggest --trust DIR",
 		Short: "Propose rules that the data speak for, and apply none",
-		Long: `Compare every cohort that a rule can tell apart (origin, tool, tier, domain, seniority)
-with all other deployments, and propose a rule in audit mode where it fails more often by
-more than chance; the interval is widened by the number of comparisons. Nothing is
-changed: a rule is text to copy, to discuss, and to try.`,
+		Long: `Compare every cohort that a rule can tell apart (origin, tool, tier, domain, seniority, the
+week after a Sev1 or Sev2 of a domain, how many critical domains) with all other deployments, and propose
+a rule in audit mode where it fails more often by more than chance; the interval is widened by
+the number of comparisons. Each comes with a backtest: what the set in force and this rule would
+have denied of the same time, and how much of that failed. Nothing is changed: a rule is text to
+copy, to discuss, and to try.`,
 		Example: `  countersign cohort suggest --since 180d --trust trust`,
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.cohortSuggest(c.Context(), &f) },
 	}
 	f.flags(c)
 	f.failureFlags(c)
+	c.Flags().BoolVar(&f.quick, "no-backtest", false, "do not make past decisions again with each rule")
 	return c
 }
 

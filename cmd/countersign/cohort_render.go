@@ -187,7 +187,8 @@ func (a *app) showSuggestions(s *cohort.Suggestions) error {
 			a.printf("    %s\n", printable(strings.TrimRight(line, "\n"), 300))
 		}
 		if b := x.Backtest; b != nil {
-			a.printf("backtest: of %d decisions %d would have been denied, of which %d failed\n", b.Decisions, b.WouldDeny, b.Failures)
+			a.printf("backtest: of %s made again it would have denied %d that were allowed, of which %d let something go that failed: %s\n",
+				plural(b.Decisions, "decision"), b.WouldDeny, b.Failures, indexList(b.Entries, fewEntries))
 		}
 	}
 	for _, m := range s.Warnings {

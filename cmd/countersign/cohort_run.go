@@ -136,26 +136,6 @@ func (a *app) cohortBypasses(ctx context.Context, f *cohortFlags) error {
 	return nil
 }
 
-func (a *app) cohortSuggest(ctx context.Context, f *cohortFlags) error {
-	if err := f.prepare(a, "text", "json"); err != nil {
-		return err
-	}
-	l, err := a.readLog(ctx, f.trust)
-	if err != nil {
-		return err
-	}
-	s, err := l.Suggest(f.query, nil)
-	if err != nil {
-		return err
-	}
-	return a.into(f.out, func(a *app) error {
-		if a.json() {
-			return a.writeJSON(s)
-		}
-		return a.showSuggestions(s)
-	})
-}
-
 func (a *app) cohortInventory(ctx context.Context, f *cohortFlags) error {
 	if err := f.prepare(a, "text", "json"); err != nil {
 		return err

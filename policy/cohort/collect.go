@@ -27,6 +27,7 @@ type Collector struct {
 func NewCollector(set *policy.Set) *Collector {
 	c := &Collector{set: set, activities: make(map[[2]string]*Activity)}
 	c.log.Tiers, c.log.Levels, c.log.Owners = set.Tiers, set.Levels, set.Roster.Owners
+	c.log.Critical = set.Domains.Critical(set.Domains.Names())
 	for _, e := range set.Environments {
 		c.log.Environments = append(c.log.Environments, e.Name)
 	}

@@ -27,11 +27,13 @@ const (
 	ByAssurance   Dimension = "assurance"   // least that any approval proves of its person
 	ByRepository  Dimension = "repository"  // where it comes from
 	ByEnvironment Dimension = "environment" // where it went
+	ByAftermath   Dimension = "aftermath"   // worst of sev1 and sev2 of its domains, within a week before
+	ByCritical    Dimension = "critical"    // how many domains of the highest tier it touched: none, one, several
 )
 
 // Dimensions lists them.
 func Dimensions() []Dimension {
-	return []Dimension{ByOrigin, ByTool, ByModel, ByAutonomy, ByTier, ByDomain, ByTeam, BySeniority, ByApprovals, ByAssurance, ByRepository, ByEnvironment}
+	return []Dimension{ByOrigin, ByTool, ByModel, ByAutonomy, ByTier, ByDomain, ByTeam, BySeniority, ByApprovals, ByAssurance, ByRepository, ByEnvironment, ByAftermath, ByCritical}
 }
 
 // Several reports whether one deployment can be in several cohorts of the dimension.
@@ -70,6 +72,10 @@ func (j *joined) cohorts(d *Deployed, by Dimension) []string {
 		return []string{approvals(d.Changes)}
 	case ByAssurance:
 		return []string{assurance(d.Changes)}
+	case ByAftermath:
+		return []string{j.aftermath(d)}
+	case ByCritical:
+		return []string{j.critical(d)}
 	}
 	var out []string
 	for i := range d.Changes {

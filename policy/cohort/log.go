@@ -22,6 +22,7 @@ type Log struct {
 
 	Tiers, Levels []string // of the policy, lowest first
 	Environments  []string // of the policy
+	Critical      []string // its domains of the highest tier
 	Owners        []string // of the policy
 	People        []Principal
 

@@ -302,8 +302,8 @@ func TestASuggestedRuleLoadsAndIsOneRule(t *testing.T) {
 			if by == ByTier || by == BySeniority { // words of the policy itself
 				word = map[Dimension]string{ByTier: "high", BySeniority: "senior"}[by]
 			}
-			if by == ByOrigin {
-				word = "all"
+			if other := map[Dimension]string{ByOrigin: "all", ByAftermath: "sev1", ByCritical: several}[by]; other != "" {
+				word = other
 			}
 			_, rule := propose(by, word, []string{"junior", "senior"})
 			set := "name: office\nversion: 1\nlevels: [junior, senior]\ntiers: [low, high]\nenvironments:\n  - {name: production, approvals: beforeRelease, gates: []}\nvalidFor: 15m\nrules:\n" +

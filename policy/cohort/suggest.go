@@ -28,14 +28,16 @@ type Suggestion struct {
 	Backtest *Backtest `json:"backtest,omitempty"`
 }
 
-// A Backtest says how decisions of the past come out with a rule.
+// A Backtest says how decisions of the past come out with a rule, if it had enforced.
 type Backtest struct {
-	Decisions int `json:"decisions"`
-	WouldDeny int `json:"wouldDeny"`
-	Failures  int `json:"failures"` // of those that it would have denied, how many failed
+	Decisions int `json:"decisions"` // that were made again
+	WouldDeny int `json:"wouldDeny"` // of those that were allowed, how many the rule would have denied
+	Failures  int `json:"failures"`  // of these, how many let a deployment go that failed
+	// Entries are the decisions that it would have denied.
+	Entries []uint64 `json:"entries"`
 }
 
-// Backtester runs a rule against the past; see Suggest.
+// Backtester runs a rule against the past; see Suggest. Failures are for Suggest to count.
 type Backtester func(rule string) (*Backtest, error)
 
 // Suggestions are what the data speak for, and against how many comparisons it had to
@@ -53,7 +55,7 @@ type Suggestions struct {
 }
 
 // suggestible are the dimensions that a rule's `when` can tell apart.
-var suggestible = []Dimension{ByOrigin, ByTool, ByTier, ByDomain, BySeniority}
+var suggestible = []Dimension{ByOrigin, ByTool, ByTier, ByDomain, BySeniority, ByAftermath, ByCritical}
 
 // Suggest proposes rules for cohorts that fail more often than the rest, by more than
 // chance. backtest may be nil: then no suggestion has one.
@@ -98,6 +100,7 @@ func (l *Log) Suggest(q Query, backtest Backtester) (*Suggestions, error) {
 			if s.Backtest, err = backtest(s.Rule); err != nil {
 				return nil, fmt.Errorf("backtest of %s %s: %w", c.by, c.row.Cohort, err)
 			}
+			s.Backtest.Failures = j.failedUnder(s.Backtest.Entries, &q)
 		}
 		out.Suggestions = append(out.Suggestions, s)
 	}
@@ -109,6 +112,19 @@ func (l *Log) Suggest(q Query, backtest Backtester) (*Suggestions, error) {
 		out.Warnings = append(out.Warnings, "no backtest was made: what a rule would have held up is not known")
 	}
 	return out, nil
+}
+
+// failedUnder counts the decisions, of these, that a deployment which failed names or was
+// described by.
+func (j *joined) failedUnder(decisions []uint64, q *Query) int {
+	failed := make(map[uint64]bool)
+	held, _ := j.once(q)
+	for _, d := range held {
+		if d.Under != nil && slices.Contains(decisions, d.Under.Index) && slices.ContainsFunc(d.Caused, q.fails) {
+			failed[d.Under.Index] = true
+		}
+	}
+	return len(failed)
 }
 
 // split parts the deployments for every cohort into those in it and those that are known
@@ -160,6 +176,12 @@ func condition(by Dimension, name string) string {
 		return "change.tier == tiers." + name
 	case by == ByDomain:
 		return strconv.Quote(name) + " in change.domains"
+	case by == ByAftermath:
+		return fmt.Sprintf(`incidents.%s("7d") > 0`, name)
+	case by == ByCritical && name == several:
+		return "release.critical.size() > 1"
+	case by == ByCritical:
+		return "release.critical.size() == 1"
 	case by == BySeniority:
 		return "change.authorLevel == levels." + name
 	}
@@ -175,6 +197,10 @@ func propose(by Dimension, name string, levels []string) (title, rule string) {
 		who, slots = "Two people approve, one of them "+top+",", "[{count: 1, level: "+top+"}, {count: 1}]"
 	}
 	title = fmt.Sprintf("%s where %s is %s", who, by, name)
+	timing := ""
+	if by == ByAftermath { // what was merged when it broke could never be approved before the merge
+		timing = "\n    timing: beforeRelease"
+	}
 	id := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
@@ -186,7 +212,7 @@ func propose(by Dimension, name string, levels []string) (title, rule string) {
   when: '%s'
   mode: audit
   require:
-    approvals: %s
+    approvals: %s%s
   remedy: Ask one more person.
-`, id, strconv.Quote(title), strings.ReplaceAll(condition(by, name), "'", "''"), slots)
+`, id, strconv.Quote(title), strings.ReplaceAll(condition(by, name), "'", "''"), slots, timing)
 }
