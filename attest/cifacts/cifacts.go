@@ -102,7 +102,7 @@ func Read(s Source) (*Job, error) {
 	case s.Env("GITLAB_CI") == "true":
 		return readGitLab(s.Env), nil
 	}
-	j := &Job{CI: Shell, Heads: pullHeads, ChangeID: titleID}
+	j := &Job{CI: Shell, Heads: pullHeads, ChangeID: TitleID}
 	j.nothing("there is no CI that says what happened")
 	return j, nil
 }

@@ -170,7 +170,7 @@ func TestRemotesNameRepositories(t *testing.T) {
 }
 
 func TestForgesWriteTheIdOfAChange(t *testing.T) {
-	title, reference := regexp.MustCompile(titleID), regexp.MustCompile(referenceID)
+	title, reference := regexp.MustCompile(TitleID), regexp.MustCompile(referenceID)
 	for _, c := range []struct {
 		pattern    *regexp.Regexp
 		text, want string

@@ -13,10 +13,10 @@ const MaxEvent = 25 << 20
 
 const (
 	pullHeads = "refs/pull/{id}/head"
-	// titleID finds an id where GitHub and Gitea write it: behind the title of what was
+	// TitleID finds an id where GitHub and Gitea write it: behind the title of what was
 	// squashed or rebased, or in "Merge pull request #7 from …", or, as Gitea has it,
 	// "Merge pull request 'Title' (#7) from … into …".
-	titleID = `(?:^Merge pull request (?:'.*' \()?#|\(#)(\d+)(?: from |\) from .* into \S*$|\)$)`
+	TitleID = `(?:^Merge pull request (?:'.*' \()?#|\(#)(\d+)(?: from |\) from .* into \S*$|\)$)`
 )
 
 // event is what we read of the file that GITHUB_EVENT_PATH names; Gitea and Forgejo
@@ -47,7 +47,7 @@ type event struct {
 }
 
 func readGitHub(s Source) (*Job, error) {
-	j := &Job{CI: GitHub, Heads: pullHeads, ChangeID: titleID}
+	j := &Job{CI: GitHub, Heads: pullHeads, ChangeID: TitleID}
 	switch {
 	case s.Env("FORGEJO_ACTIONS") == "true":
 		j.CI = Forgejo

@@ -72,12 +72,23 @@ Exit codes: 0 allowed, or done; 1 no; 2 wrong use or input; 3 could not tell;
 	root.AddCommand(newKeygen(a), newAttest(a), newCI(a), newRun(a), newApprove(a), newInbox(a), newSubmit(a), newAttach(a), newImport(a), newVerify(a), newPack(a),
 		newLog(a), newExplain(a), newCohort(a), newFollow(a), newMonitor(a), newPolicy(a), newFreeze(a), newBreakGlass(a), newGap(a), newTrust(a))
 	explainArgs(root)
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	a.complete(root)
 	return root
 }
 
-// explainArgs lets a command that gets too few or too many arguments say which it takes.
+// explainArgs lets a command that gets too few or too many arguments say which it takes,
+// and one that only groups others refuse a name that is none of theirs.
 func explainArgs(c *cobra.Command) {
+	if c.HasSubCommands() && !c.Runnable() && c.HasParent() {
+		c.DisableFlagsInUseLine = true
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return wrong("unknown command %q for %q\nsee: %[2]s --help", args[0], c.CommandPath())
+			}
+			return c.Help()
+		}
+	}
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
@@ -158,6 +169,11 @@ func (a *app) key(path string) (*attest.PrivateKey, error) {
 	}
 	k, err := attest.ReadKeyFile(path, func() ([]byte, error) { return a.passphrase("Passphrase of " + path) })
 	if err != nil {
+		if text, err := readFile(path, 64<<10); err == nil {
+			if _, err := attest.ParsePublicKeyPEM(text); err == nil {
+				return nil, wrong("--key: %s is a public key, and the private one beside it signs", path)
+			}
+		}
 		return nil, wrong("--key: %v", err)
 	}
 	a.keep(path, k)

@@ -124,6 +124,11 @@ func (a *app) approve(ctx context.Context, changes []string, f approving) error 
 	if err != nil {
 		return err
 	}
+	for _, name := range f.environments {
+		if _, ok := set.Environment(name); !ok {
+			return wrong("--environment %q is none of the policy's, which has %s", name, strings.Join(names(set.Environments, func(e policy.Environment) string { return e.Name }), ", "))
+		}
+	}
 	me, err := signer(set.Roster, f.pen.id(), f.pen.String())
 	if err != nil {
 		return err
@@ -161,6 +166,9 @@ func (a *app) approveOne(ctx context.Context, l *ledger, set *policy.Set, me *ro
 	if !a.json() && (!f.yes || f.alone) {
 		a.showChange(set, ch)
 	}
+	if f.decision == string(attest.Approved) && wrote(set.Roster, me, ch) {
+		a.notef("%s is among the authors of change %s, or runs an agent that is: this is put on record and does not count\n", me.ID, ch.change.Change.ID)
+	}
 	if !f.yes {
 		verb := map[string]string{"approved": "Approve", "rejected": "Reject", "withdrawn": "Withdraw your approval of"}[f.decision]
 		ok, err := a.ask(fmt.Sprintf("%s change %s at %.12s for %s, as %s?", verb, ch.change.Change.ID, ch.change.Head, strings.Join(f.environments, " and "), me.ID))
@@ -183,6 +191,22 @@ func (a *app) approveOne(ctx context.Context, l *ledger, set *policy.Set, me *ro
 	return f.pen.write(ctx, l, st, what, f.signing)
 }
 
+// wrote reports whether git names somebody, or an agent that they run, in the commits of a
+// change. A verdict knows of more authors: those who merged, or said so under their own keys.
+func wrote(people *roster.Roster, me *roster.Principal, ch *found) bool {
+	if ch.facts == nil {
+		return false
+	}
+	for _, co := range ch.facts.Commits {
+		for _, p := range append([]gitfacts.Person{co.Author, co.Committer}, co.CoAuthors...) {
+			if by, ok := people.ByEmail(p.Email); ok && (by.ID == me.ID || by.Kind == roster.Agent && by.Operator == me.ID) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // showChange shows what a reviewer is about to answer for.
 func (a *app) showChange(set *policy.Set, ch *found) {
 	c := ch.change
@@ -193,6 +217,9 @@ func (a *app) showChange(set *policy.Set, ch *found) {
 	}
 	class := set.Domains.Classify(ch.facts.Paths)
 	a.printf("  reaches  %s  %s\n", set.Tiers[class.Tier], a.faint(strings.Join(class.Domains, ", ")))
+	if class.Unclaimed {
+		a.printf("           %s\n", a.faint(strings.Join(class.Because, "\n           ")))
+	}
 	authors := map[string]bool{}
 	var names []string
 	for _, co := range ch.facts.Commits {

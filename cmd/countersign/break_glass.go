@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy"
+	"github.com/countersign-dev/countersign/policy/roster"
 )
 
 func newBreakGlass(a *app) *cobra.Command {
@@ -151,8 +152,32 @@ func (a *app) answerGlass(ctx context.Context, p *attest.BreakGlass, trust strin
 			return refused("no request %.64q is in the log; see: countersign break-glass list", p.Case)
 		}
 		a.notef("%s\n", cases[at].sentence())
+		return a.logGlass(ctx, p, trust, f, func(set *policy.Set) error {
+			if why := willNotCount(set, cases[at], p); why != "" {
+				a.notef("%s: this is put on record and does not count\n", why)
+			}
+			return nil
+		})
 	}
 	return a.logGlass(ctx, p, trust, f, func(*policy.Set) error { return nil })
+}
+
+// willNotCount says why an answer will not count, where that is known before; as every
+// answer it is put on record.
+func willNotCount(set *policy.Set, c *glassCase, p *attest.BreakGlass) string {
+	grants := p.Action == attest.GlassGrant
+	me, ok := set.Roster.Principal(p.By)
+	switch b := set.BreakGlass; {
+	case p.By == c.Request.By:
+		return p.By + " asked for it"
+	case !grants && slices.Contains(c.Granted, p.By):
+		return p.By + " granted it"
+	case ok && me.Kind != roster.Person:
+		return p.By + " is " + article(string(me.Kind))
+	case grants && ok && b != nil && slices.Index(set.Levels, me.Level) < slices.Index(set.Levels, b.Level):
+		return fmt.Sprintf("%s is of level %s, and the policy wants %s or above to grant", p.By, me.Level, b.Level)
+	}
+	return ""
 }
 
 // logGlass signs in the name of the key's holder.

@@ -150,7 +150,7 @@ func (a *app) glassUses(ctx context.Context, l *ledger, c *glassCase) error {
 		subjects = append(subjects, "gitCommit:"+h)
 	}
 	for _, s := range subjects {
-		seen := make(map[string]bool)
+		var until time.Time
 		entries, err := a.search(ctx, l, &countersignv1.SearchRequest{Subject: s, PredicateType: attest.TypeDecision, PageSize: 100, WithBundles: true}, maxGlass)
 		if err != nil {
 			return err
@@ -160,13 +160,13 @@ func (a *app) glassUses(ctx context.Context, l *ledger, c *glassCase) error {
 			if err != nil {
 				return err
 			}
-			// Verdicts about one subject that end together are one use.
+			// Verdicts about one subject that end no later than the first of them are one use.
 			d, ok := st.Predicate.(*attest.Decision)
 			if !ok {
 				return lied("the log gave entry %d for a decision, and it is none", e.Index)
 			}
-			if use := d.ExpiresAt.String(); d.BreakGlass == c.Digest && !seen[use] {
-				seen[use] = true
+			if d.BreakGlass == c.Digest && d.ExpiresAt.After(until) {
+				until = d.ExpiresAt.Time
 				c.Uses = append(c.Uses, e.Index)
 			}
 		}

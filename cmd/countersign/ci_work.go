@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -164,9 +163,9 @@ func (r *ciRun) missingHeads(ctx context.Context, repo *gitfacts.Repo) ([]string
 	if err != nil {
 		return nil, err
 	}
-	pattern, err := regexp.Compile(r.job.ChangeID)
-	if err != nil || pattern.NumSubexp() < 1 {
-		return nil, wrong("--change-id %q is no regular expression with a group (%v)", r.job.ChangeID, err)
+	pattern, err := changeIDPattern(r.job.ChangeID)
+	if err != nil {
+		return nil, err
 	}
 	var refs []string
 	for _, id := range commits {

@@ -98,6 +98,12 @@ func classify(err error) (int, string) {
 // classifyRPC maps what the server said to an exit code.
 func classifyRPC(e *connect.Error) (int, string) {
 	text := e.Message()
+	switch {
+	case e.Code() == connect.CodeUnauthenticated:
+		text += "\nCheck --token or COUNTERSIGN_TOKEN"
+	case strings.Contains(text, "may not make"):
+		text += "\npeople.yaml says who may make what: `may:` of services, `owners:` and `officers:` of people"
+	}
 	switch e.Code() {
 	case connect.CodePermissionDenied, connect.CodeNotFound, connect.CodeUnauthenticated:
 		return exitNo, text

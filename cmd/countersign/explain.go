@@ -9,9 +9,11 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/authorfacts"
+	"github.com/countersign-dev/countersign/attest/cifacts"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
 	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/roster"
@@ -32,8 +34,21 @@ type searching struct {
 	notes, traceNotes, traces, bundles []string
 }
 
-// defaultChangeID finds the id that forges write behind the title of a merge.
-const defaultChangeID = `\(#(\d+)\)$`
+// changeIDFlag is where ids of changes are found in what was merged.
+func changeIDFlag(fl *pflag.FlagSet, p *string) {
+	fl.StringVar(p, "change-id", "", "regular expression whose first group is the change's id in the first line of a message (default: as GitHub and Gitea write it, \"Title (#12)\" and \"Merge pull request #12 from …\")")
+}
+
+func changeIDPattern(expr string) (*regexp.Regexp, error) {
+	if expr == "" {
+		expr = cifacts.TitleID
+	}
+	pattern, err := regexp.Compile(expr)
+	if err != nil || pattern.NumSubexp() < 1 {
+		return nil, wrong("--change-id %q is no regular expression with a group (%v)", expr, err)
+	}
+	return pattern, nil
+}
 
 func newExplainAuthorship(a *app) *cobra.Command {
 	var f searching
@@ -55,7 +70,7 @@ The stronger suspicion wins. Finding nothing is unknown, and unknown is not huma
 	fl := c.Flags()
 	fl.StringVar(&f.repo, "repo", ".", "git repository to read")
 	fl.StringVar(&f.heads, "heads", "refs/pull/{id}/head", "where reviewed heads are; empty: look at the commit alone")
-	fl.StringVar(&f.changeID, "change-id", defaultChangeID, "regular expression whose first group is the change's id in the first line of a message")
+	changeIDFlag(fl, &f.changeID)
 	fl.StringArrayVar(&f.bundles, "bundle", nil, "signed statement about the commit or its head (repeat for more)")
 	fl.StringVar(&f.policy, "policy", "", "policy folder: whose keys the bundles are held against, and its own signs of AI")
 	f.sources(c)
@@ -159,9 +174,9 @@ type explained struct {
 }
 
 func (a *app) explainAuthorship(ctx context.Context, rev string, f searching) error {
-	pattern, err := regexp.Compile(f.changeID)
-	if err != nil || pattern.NumSubexp() < 1 {
-		return wrong("--change-id %q is no regular expression with a group (%v)", f.changeID, err)
+	pattern, err := changeIDPattern(f.changeID)
+	if err != nil {
+		return err
 	}
 	repo, err := gitfacts.Open(ctx, f.repo)
 	if err != nil {

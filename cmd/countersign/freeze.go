@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/attest"
+	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 )
 
 func newFreeze(a *app) *cobra.Command {
@@ -62,13 +66,29 @@ func newFreezeLift(a *app) *cobra.Command {
 	var p attest.Freeze
 	var trust string
 	c := &cobra.Command{
-		Use:     "lift DIGEST --reason TEXT",
-		Short:   "Let releases go on, as one of two",
-		Example: `  countersign freeze lift 8c0f… --reason 'incident 42 is over' --key alice.pem`,
-		Args:    cobra.ExactArgs(1),
+		Use:   "lift DIGEST|INDEX --reason TEXT",
+		Short: "Let releases go on, as one of two",
+		Long: `Lift a freeze, by the digest that it printed or by its entry, which a denied verdict names
+(FROZEN … in #41). Releases go on when two have run this.`,
+		Example: `  countersign freeze lift 41 --reason 'incident 42 is over' --key alice.pem
+  countersign freeze lift 8c0f… --reason 'incident 42 is over' --key bob.pem`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			p.Action, p.Lifts = attest.Lifted, args[0]
-			return a.logFreeze(c.Context(), &p, trust, f)
+			p.Action, p.Lifts = attest.Lifted, strings.TrimPrefix(args[0], "sha256:")
+			if f.offline || f.print {
+				return a.logFreeze(c.Context(), &p, trust, f)
+			}
+			by, err := a.findFreeze(c.Context(), &p)
+			if err != nil {
+				return err
+			}
+			if err := a.logFreeze(c.Context(), &p, trust, f); err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(by, func(id string) bool { return id != p.By }) {
+				a.notef("one more officer or owner must lift it\n")
+			}
+			return nil
 		},
 	}
 	f.flags(c)
@@ -76,6 +96,42 @@ func newFreezeLift(a *app) *cobra.Command {
 	c.Flags().StringVar(&p.Reason, "reason", "", "why (needed)")
 	return c
 }
+
+// findFreeze finds the freeze that a lift names, by digest or index, and who has lifted it
+// already. It sets the digest.
+func (a *app) findFreeze(ctx context.Context, p *attest.Freeze) (by []string, err error) {
+	l, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := a.search(ctx, l, &countersignv1.SearchRequest{PredicateType: attest.TypeFreeze, PageSize: 1000, WithBundles: true}, maxFreezes)
+	if err != nil {
+		return nil, err
+	}
+	named, found := p.Lifts, false
+	for _, e := range entries {
+		b, st, err := statement(e)
+		if err != nil {
+			return nil, err
+		}
+		q, ok := st.Predicate.(*attest.Freeze)
+		switch digest := b.Digest().String(); {
+		case !ok:
+			return nil, lied("the log gave entry %d for a freeze, and it is none", e.Index)
+		case q.Action == attest.Frozen && (digest == named || strings.TrimPrefix(named, "#") == fmt.Sprint(e.Index)):
+			p.Lifts, found = digest, true
+		case q.Action == attest.Lifted && q.Lifts == p.Lifts:
+			by = append(by, q.By)
+		}
+	}
+	if !found {
+		return nil, refused("no freeze %.64q is in the log; see: countersign log search --type freeze", named)
+	}
+	return by, nil
+}
+
+// maxFreezes bounds how many statements a lift reads.
+const maxFreezes = 10_000
 
 // logFreeze signs in the name of the key's holder.
 func (a *app) logFreeze(ctx context.Context, p *attest.Freeze, trust string, f signing) error {

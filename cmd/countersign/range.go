@@ -65,7 +65,7 @@ so that approvals are in the log before what they approve is admitted.`,
 	fl.StringVar(&f.repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "its id, host/path (COUNTERSIGN_REPOSITORY)")
 	fl.StringVar(&f.heads, "heads", "", "where reviewed heads are, such as refs/pull/{id}/head; without it every commit counts as unreviewed")
 	fl.StringVar(&f.targetRef, "target-ref", "refs/heads/main", "branch that the changes went to")
-	fl.StringVar(&f.changeID, "change-id", defaultChangeID, "regular expression whose first group is the change's id in the first line of a message")
+	changeIDFlag(fl, &f.changeID)
 	fl.StringVar(&in, "change-id-in", "title", "where --change-id looks: the first line (title), or all of the message")
 	fl.StringVar(&f.key, "key", os.Getenv("COUNTERSIGN_KEY"), "private key that signs (COUNTERSIGN_KEY)")
 	fl.StringVar(&f.outbox, "outbox", "", "folder for signed bundles (default: .countersign in --repo)")
@@ -105,9 +105,9 @@ func (a *app) openRange(ctx context.Context, f ranging) (*rangeRun, error) {
 	if err := attest.ParseRepository(f.repository); err != nil {
 		return nil, wrong("--repository: %v", err)
 	}
-	pattern, err := regexp.Compile(f.changeID)
-	if err != nil || pattern.NumSubexp() < 1 {
-		return nil, wrong("--change-id %q is no regular expression with a group (%v)", f.changeID, err)
+	pattern, err := changeIDPattern(f.changeID)
+	if err != nil {
+		return nil, err
 	}
 	if f.heads != "" && !strings.Contains(f.heads, "{id}") {
 		return nil, wrong("--heads %q has no {id}; write for example refs/pull/{id}/head", f.heads)

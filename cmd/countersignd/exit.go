@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
@@ -47,7 +48,8 @@ func (d *daemon) exitCode(err error) int {
 	switch {
 	case errors.As(err, &own):
 		return own.code
-	case errors.As(err, &field), errors.Is(err, policy.ErrInvalid), errors.Is(err, attest.ErrExposed):
+	case errors.As(err, &field), errors.Is(err, policy.ErrInvalid), errors.Is(err, attest.ErrExposed),
+		strings.HasPrefix(err.Error(), "unknown command"): // cobra's own, which has no type
 		return exitWrong
 	}
 	return exitBroken

@@ -87,6 +87,9 @@ func noPassphrase() ([]byte, error) {
 func (h *home) readSecrets(t *verify.Trust) (*secrets, error) {
 	var s secrets
 	key, err := readPKCS8[ed25519.PrivateKey](filepath.Join(h.keys, logKeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, wrong("%s is missing: name the folder of the server's keys with --keys", filepath.Join(h.keys, logKeyFile))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"no such file", "nowhere.json", []string{"--origin", "log.example.com", "--genesis", "nowhere.json"}},
 		{"no bundle", "garbage.json", []string{"--origin", "log.example.com", "--genesis", garbage}},
 		{"an unknown flag", "--help", []string{"--orgin", "log.example.com"}},
+		{"a word too many", "nonsense", []string{"nonsense"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out := runs(t, 2, append([]string{"create", "--data", data}, c.args...)...)
