@@ -20,6 +20,9 @@ type planned struct {
 	// before it did not know what they approved.
 	described uint64
 	derivedBy string // a service that read it out of the file; empty: it is only claimed
+	// told is the statement that says what kind of plan it is: that of derivedBy, and where
+	// nobody read the file, the first. Else whoever speaks first could choose the rules.
+	told *attest.Operation
 }
 
 // about is what the decision is about.
@@ -104,13 +107,18 @@ func (j *judge) readPlan() *planned {
 				p.operations = append(p.operations, j.in.Set.Domains.kinds.Judge(op))
 			}
 			mine := &p.operations[at]
-			mine.Stateful, mine.Reversible = mine.Stateful || op.Stateful, mine.Reversible && op.Reversible
+			stateful, reversible := mine.Stateful || op.Stateful, mine.Reversible && op.Reversible
+			if (stateful != mine.Stateful || reversible != mine.Reversible) && j.on(checkWorse) {
+				p.described = it.Index() // it is worse than whoever approved could know
+			}
+			mine.Stateful, mine.Reversible = stateful, reversible
 		}
 	}
+	p.told = p.statements[0].Statement().Predicate.(*attest.Operation)
 	for _, it := range p.statements {
 		said := it.Statement().Predicate.(*attest.Operation)
 		if said.Derived == attest.DerivedFromPlan && (it.by.Kind == roster.Service || !j.on(checkDerived)) && p.derivedBy == "" {
-			p.derivedBy = it.by.ID
+			p.derivedBy, p.told = it.by.ID, said
 		}
 	}
 	slices.SortFunc(p.operations, func(a, b attest.ResourceOperation) int {
@@ -203,8 +211,7 @@ const maxHarm = 100
 func (j *judge) describePlan(st *study, origin attest.Origin) {
 	j.describeStudy(st, origin)
 	plan, r, v := st.plan, st.result.Plan, &st.planned
-	first := plan.statements[0].Statement().Predicate.(*attest.Operation)
-	r.Tool = clean(first.Tool.Name + " " + first.Tool.Version)
+	r.Tool = clean(plan.told.Tool.Name + " " + plan.told.Tool.Version)
 	r.Derived, r.DerivedBy, r.Omitted = string(attest.Claimed), plan.derivedBy, plan.omitted
 	if plan.derivedBy != "" {
 		r.Derived = string(attest.DerivedFromPlan)
@@ -231,7 +238,7 @@ func (j *judge) describePlan(st *study, origin attest.Origin) {
 		r.Irreversible += plan.omitted
 		v.LosesState, v.OperatorLevel = true, true
 	}
-	v.Source, v.Irreversible = string(first.Source), r.Irreversible > 0
+	v.Source, v.Irreversible = string(plan.told.Source), r.Irreversible > 0
 	v.Creates, v.Updates, v.Deletes, v.Replaces, v.Forgets = r.Counts[attest.VerbCreate], r.Counts[attest.VerbUpdate], r.Counts[attest.VerbDelete], r.Counts[attest.VerbReplace], r.Counts[attest.VerbForget]
 	v.Imports, v.Moves, v.Reads, v.Invokes = r.Counts[attest.VerbImport], r.Counts[attest.VerbMove], r.Counts[attest.VerbRead], r.Counts[attest.VerbInvoke]
 	v.Tier, v.Domains, v.Agents, v.Authors, v.Origin = st.class.Tier, st.result.Domains, st.result.Agents, st.result.who(), st.result.Origin

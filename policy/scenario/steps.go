@@ -243,7 +243,7 @@ func (t *teller) admit(s *step, now attest.Time) error {
 // what precedes the last name of the address.
 func (t *teller) operation(s *step, now attest.Time) error {
 	o := &attest.Operation{
-		Repository: s.opt("repo", Repository), Environment: s.opt("env", "production"), Source: attest.TerraformPlan,
+		Repository: s.opt("repo", Repository), Environment: s.opt("env", "production"), Source: attest.OperationSource(s.opt("source", string(attest.TerraformPlan))),
 		Tool: attest.OperationTool{Name: "terraform", Version: "1.11.4"}, Derived: attest.Derivation(s.opt("derived", "claimed")),
 		PlannedBy: s.opt("planned", ""), Origin: attest.Origin(s.opt("origin", "unknown")), Agents: agents(s.opts["tool"]),
 		DeclaredBy: principal(s.arg(0)), DeclaredAt: now,
@@ -253,7 +253,7 @@ func (t *teller) operation(s *step, now attest.Time) error {
 		verb, address, _ := strings.Cut(text, ":")
 		kind, _, _ := strings.Cut(address, ".")
 		// The worst that can be believed of a signer: that nothing is lost.
-		all = append(all, attest.ResourceOperation{Verb: attest.Verb(verb), Address: address, Kind: kind, Reversible: verb != "delete"})
+		all = append(all, attest.ResourceOperation{Verb: attest.Verb(verb), Address: address, Kind: kind, Reversible: verb != "delete" && !s.has("forever")})
 	}
 	o.SetOperations(all)
 	if s.has("omitted") {
