@@ -91,8 +91,10 @@ type judge struct {
 	in     Input
 	d      *Decision
 	denied bool // as a whole, before any rule was asked
-	view   *verify.LogView
-	env    Environment
+	// reviewing: it is a preview of a change under review, and no verdict.
+	reviewing bool
+	view      *verify.LogView
+	env       Environment
 
 	evidence
 	revocations revocations

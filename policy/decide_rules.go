@@ -263,7 +263,8 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 	case r.About == AboutChange && !accepts(q.Bindings, st.binding) && !r.Forbid && j.on(checkBinding):
 		return fail(Unbound, "its binding is %s: %s", st.binding, st.unbound)
 	}
-	if missing := unavailable(q, j.in.Gathered.Followed()); missing != "" && j.on(checkAvailable) {
+	// What a gate, a build or a merge shows is not there yet while a change is under review.
+	if missing := unavailable(q, j.in.Gathered.Followed()); missing != "" && !j.reviewing && j.on(checkAvailable) {
 		return fail(NotAvailable, "it asks for %s, which is not to be had here", missing)
 	}
 	if q.Permitted && j.on(checkPermitted) {
@@ -271,12 +272,12 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 			return fail(NotPermitted, "%s", why)
 		}
 	}
-	if q.Layout != "" && j.on(checkLayout) {
+	if q.Layout != "" && !j.reviewing && j.on(checkLayout) {
 		if why := j.layoutHolds(q.Layout); why != "" {
 			return fail(LayoutNotMet, "layout %s: %s", q.Layout, why)
 		}
 	}
-	if q.Recomputers > 0 && j.on(checkRecomputers) {
+	if q.Recomputers > 0 && st.proposedAt.IsZero() && j.on(checkRecomputers) {
 		if by := st.merge.admitters(); len(by)-1 < q.Recomputers {
 			return fail(Unbound, "%d services made the merge and admitted it (%s); the rule asks for %d besides the first", len(by), strings.Join(by, ", "), q.Recomputers)
 		}

@@ -72,7 +72,7 @@ func PreviewChange(ctx context.Context, src verify.Source, v *verify.Verifier, i
 }
 
 func preview(in Input, c Proposed) *Preview {
-	j := &judge{in: in, d: &Decision{Core: Core{Verdict: Deny}}, view: &in.Gathered.View}
+	j := &judge{in: in, d: &Decision{Core: Core{Verdict: Deny}}, view: &in.Gathered.View, reviewing: true}
 	j.describe()
 	j.posture()
 	p := &Preview{Policy: j.d.Core.Policy, Log: j.d.Core.Log}

@@ -29,6 +29,7 @@ func TestAPreviewSaysWhatAReviewIsMissing(t *testing.T) {
 	const own = "authorship alice h1 human\n"
 	const merged = "admit m1\nrelease m1\n"
 	const notMerger = "  - id: one\n    title: One who does not merge\n    require:\n      approvals: [{count: 1, exclude: [merger]}]\n    remedy: Ask them.\n"
+	const strict = "  - id: strict\n    title: What only a gate and a merge can show\n    require:\n      approvals: [{count: 1}]\n      bindings: [identity]\n      followed: true\n      recomputers: 1\n    remedy: Ask somebody.\n"
 	for name, c := range map[string]struct {
 		story, rules, env string
 		enough            bool
@@ -43,6 +44,9 @@ func TestAPreviewSaysWhatAReviewIsMissing(t *testing.T) {
 		"for staging":              {begin + own + "approve bob h1 env=staging", "", "production", false, policy.Insufficient, [][]string{{"bob", "carol", "dave", "erin", "frank"}}},
 		"late":                     {begin + own + merged + "approve bob h1", "", "production", false, policy.Late, nil},
 		"late, where that is fine": {begin + own + merged + "approve bob h1", "", "staging", true, "", nil},
+		"what is not there yet":    {begin + own + "approve bob h1", strict, "production", true, "", nil},
+		"approvals all the same":   {begin + own, strict, "production", false, policy.Insufficient, [][]string{{"bob", "carol", "dave", "erin", "frank"}}},
+		"merged by one alone":      {begin + own + "approve bob h1\n" + merged, strict, "production", false, policy.Unbound, nil},
 		"nobody merged it yet":     {begin + own, notMerger, "production", false, policy.Insufficient, [][]string{{"bob", "carol", "dave", "erin", "frank"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
