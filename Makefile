@@ -49,6 +49,10 @@ e2e-console: build ## Approve with a passkey in a real Chromium, on loopback (ap
 e2e-forge: build ## An unmodified Gitea in front of a ledger: review, merge, verdict, on loopback (builds it once, which takes twenty minutes)
 	@timeout --kill-after=10 600 testdata/e2e/gitea.sh
 
+.PHONY: e2e-plan
+e2e-plan: build ## A real OpenTofu plans and applies, and the gate stands between (builds tofu once, which takes long)
+	@testdata/e2e/plan.sh
+
 .PHONY: bench
 bench: ## Measure; docs/performance.md explains the output
 	go test -run '^$$' -bench . -benchmem ./... | tee bench.txt

@@ -216,9 +216,9 @@ step_c() {
   statement v2-by-cosign-with-identity
   says yes "cosign $COSIGN, fulcio $FULCIO" "attest-blob with an identity token, no other flag" cosign attest-blob --identity-token token --statement statement.json --bundle keyless.json app.tar
   [ ! -s keyless.json ] || vouched "logged by cosign with an identity" keyless.json
-  says yes "fulcio $FULCIO" "countersign ci signs with an identity token and no key, and logs" env SIGSTORE_ID_TOKEN="$(cat token)" \
+  SIGSTORE_ID_TOKEN=$(cat token) says yes "fulcio $FULCIO" "countersign ci signs with an identity token and no key, and logs" \
     countersign ci --repo app --fulcio "$FULCIO_URL" --release v2-by-ci --no-verify app.tar
-  says no "fulcio $FULCIO" "countersign ci with a token that nobody gave" env SIGSTORE_ID_TOKEN=eyJhbGciOiJub25lIn0.e30.x \
+  SIGSTORE_ID_TOKEN=eyJhbGciOiJub25lIn0.e30.x says no "fulcio $FULCIO" "countersign ci with a token that nobody gave" \
     countersign ci --repo app --fulcio "$FULCIO_URL" --release v2-by-ci --no-verify app.tar
   statement v2-by-js-with-identity
   says yes "sigstore-js" "sign with an identity token and the ledger's signing configuration" "$NODE" "$HERE/sign.cjs" signing_config.json statement.json token js.json
