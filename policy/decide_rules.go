@@ -308,10 +308,7 @@ func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 		f.Held = true
 		f.Why = counted(voices, at)
 		if len(seats) == 0 {
-			f.Why = "its binding is " + string(st.binding)
-			if r.Require.Permitted {
-				f.Why = st.permittedWhy()
-			}
+			f.Why = j.heldWhy(&r.Require, st)
 		}
 		return f
 	}
@@ -342,6 +339,19 @@ func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 		st.open = append(st.open, o)
 	}
 	return f
+}
+
+// heldWhy says why a rule holds that asks for nobody's approval.
+func (j *judge) heldWhy(q *Require, st *study) string {
+	switch {
+	case q.Permitted:
+		return st.permittedWhy()
+	case q.Layout != "" && j.proposing:
+		return "layout " + q.Layout + " is asked of the release"
+	case q.Layout != "":
+		return "the artifact was made as layout " + q.Layout + " says"
+	}
+	return "its binding is " + string(st.binding)
 }
 
 // assured are the same approvals, if they proved all that can be proven.

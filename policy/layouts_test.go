@@ -174,6 +174,9 @@ func TestTheVerdictSaysWhichStepIsMissing(t *testing.T) {
 		}
 	}
 	d := policy.Decide(tell(t, made(t), scenario.Attack).Input)
+	if f := d.Core.Changes[0].Rules[1]; !f.Held || f.Why != "the artifact was made as layout made says" {
+		t.Errorf("%+v", f)
+	}
 	links := 0
 	for _, c := range d.Core.Inputs {
 		if strings.HasPrefix(c.Role, "link of step ") {
@@ -214,5 +217,15 @@ func BenchmarkDecideWithLayout(b *testing.B) {
 		if d := policy.Decide(in); d.Core.Verdict != policy.Allow {
 			b.Fatal(d.Core.Why)
 		}
+	}
+}
+
+// A change under review has no artifact yet: it is asked for approvals, not for links.
+func TestAPreviewAsksForNoLayout(t *testing.T) {
+	s := made(t)
+	head, _, _ := strings.Cut(s.Text, "admit m1")
+	p := previewed(t, tell(t, scenario.Story{Rules: s.Rules, Layout: s.Layout, Text: head + "approve carol h1\nask commit=h1\n"}, scenario.Attack), "production")
+	if !p.Enough {
+		t.Errorf("%s: %s", p.Kind, p.Why)
 	}
 }

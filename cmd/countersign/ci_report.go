@@ -32,16 +32,16 @@ func (r *ciRun) printHead() {
 			r.printf("  %s\n", r.faint("countersign "+shellWords(append(s.args, "--repo", r.flags.repo, "--repository", r.job.Repository))))
 		}
 	}
-	if r.flags.dry {
+	if r.flags.dry && len(r.steps) > 0 {
 		r.printf("dry run: nothing was done\n")
 	}
 }
 
 // report ends a run: for programs, for the CI's pages, and with err.
 func (r *ciRun) report(err error) error {
-	if len(r.steps) == 0 && err == nil {
-		if !r.json() {
-			r.printHead()
+	if len(r.steps) == 0 && !r.json() {
+		r.printHead()
+		if err == nil {
 			r.printf("nothing to attest: %s\n", r.idle())
 		}
 	}

@@ -37,14 +37,12 @@ func (r *ciRun) work(ctx context.Context) error {
 	if len(r.steps) == 0 {
 		return nil
 	}
-	if err := r.complete(ctx); err != nil {
-		return err
-	}
+	err := r.complete(ctx)
 	if !r.json() {
 		r.printHead()
 	}
-	if r.flags.dry {
-		return nil
+	if err != nil || r.flags.dry {
+		return err
 	}
 	for _, s := range r.steps {
 		own := *r.app
