@@ -107,6 +107,8 @@ func TestSpoiledPredicatesAreRefused(t *testing.T) {
 		"gap nowhere":                         {"gap", `"environments":["production"]`, `"environments":[]`, Malformed},
 		"gap from another commit":             {"gap", `"from":"c`, `"from":"b`, SubjectMismatch},
 		"gap up to another commit":            {"gap", `"to":"a`, `"to":"b`, SubjectMismatch},
+		"revocation of a session without id":  {"revocation", `"kind":"statement","digest":"` + hexOf("f", 64) + `"`, `"kind":"session","session":""`, Malformed},
+		"revocation of a mood":                {"revocation", `"kind":"statement"`, `"kind":"mood"`, Unsupported},
 		"freeze that thaws":                   {"freeze", `"action":"freeze"`, `"action":"thaw"`, Unsupported},
 		"authorship by nobody":                {"authorship", `"declaredBy":"ci"`, `"declaredBy":""`, Malformed},
 		"authorship of an unknown kind":       {"authorship", `"origin":"ai"`, `"origin":"robot"`, Unsupported},

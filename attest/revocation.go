@@ -18,6 +18,9 @@ type Revoked struct {
 	Kind   RevokedKind `json:"kind"`
 	Digest string      `json:"digest,omitempty"` // sha256 hex, for statement and key
 	Person string      `json:"person,omitempty"` // roster id, for person
+	// Session is the id of an agent's session, as authorships, operations and provenance
+	// name it: what was made in it does not go.
+	Session string `json:"session,omitempty"`
 }
 
 // RevokedKind says what a digest or id in a Revocation stands for.
@@ -28,6 +31,7 @@ const (
 	RevokedStatement RevokedKind = "statement"
 	RevokedKey       RevokedKind = "key"
 	RevokedPerson    RevokedKind = "person"
+	RevokedSession   RevokedKind = "session"
 )
 
 // Type implements Predicate.
@@ -44,12 +48,19 @@ func (r *Revocation) Validate() error {
 		err = fieldErr("predicate.revokes", "has %d items; 1 to %d are allowed", len(r.Revokes), MaxSubjects)
 	}
 	for _, v := range r.Revokes {
-		err = first(err, oneOf("predicate.revokes.kind", v.Kind, RevokedStatement, RevokedKey, RevokedPerson))
-		if v.Kind == RevokedPerson {
-			err = first(err, checkID("predicate.revokes.person", v.Person))
-		} else {
-			err = first(err, checkHex("predicate.revokes.digest", v.Digest, 64))
-		}
+		err = first(err, oneOf("predicate.revokes.kind", v.Kind, RevokedStatement, RevokedKey, RevokedPerson, RevokedSession), v.validate())
 	}
 	return err
+}
+
+// validate wants the one field that the kind has.
+func (r *Revoked) validate() error {
+	const field = "predicate.revokes."
+	switch r.Kind {
+	case RevokedPerson:
+		return checkID(field+"person", r.Person)
+	case RevokedSession:
+		return first(checkName(field+"session", r.Session), checkText(field+"session", r.Session, 256))
+	}
+	return checkHex(field+"digest", r.Digest, 64)
 }

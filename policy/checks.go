@@ -90,6 +90,7 @@ const (
 	checkExceptTime    check = "except-time"       // from its beginning to its end
 	checkExceptScope   check = "except-scope"      // for this repository and environment
 	checkExceptPaths   check = "except-paths"      // and every path of the change
+	checkSession       check = "session"           // what a session made that was taken back
 	checkAuditHolds    check = "audit-holds"       // what always holds does where a gate audits
 	checkGapOwners     check = "gap-owners"        // gaps: by as many owners as a policy set
 	checkGapFrom       check = "gap-from"          // from where the record ended
@@ -202,6 +203,7 @@ var checks = [...]check{
 	checkExceptTime,
 	checkExceptScope,
 	checkExceptPaths,
+	checkSession,
 	checkAuditHolds,
 	checkGapOwners,
 	checkGapFrom,

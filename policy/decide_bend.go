@@ -152,7 +152,7 @@ func (j *judge) glassCovers(_ item, p *attest.BreakGlass) (Kind, string) {
 }
 
 func alwaysHolds(finding string) bool {
-	return finding == findingRange || finding == findingVeto || finding == findingFreeze || finding == findingPolicy
+	return finding == findingRange || finding == findingVeto || finding == findingSession || finding == findingFreeze || finding == findingPolicy
 }
 
 // bent lists the rules that failed and are bent, and marks the findings.

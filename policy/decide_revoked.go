@@ -16,11 +16,12 @@ type revocations struct {
 	statements map[string][]item // by payload digest, hex
 	keys       map[string][]item // by key id, hex
 	people     map[string][]item // by roster id
+	sessions   map[string][]item // by session id
 }
 
 func (r *revocations) add(it item, p *attest.Revocation) {
 	if r.statements == nil {
-		r.statements, r.keys, r.people = map[string][]item{}, map[string][]item{}, map[string][]item{}
+		r.statements, r.keys, r.people, r.sessions = map[string][]item{}, map[string][]item{}, map[string][]item{}, map[string][]item{}
 	}
 	for _, v := range p.Revokes {
 		switch v.Kind {
@@ -30,6 +31,8 @@ func (r *revocations) add(it item, p *attest.Revocation) {
 			r.keys[v.Digest] = append(r.keys[v.Digest], it)
 		case attest.RevokedPerson:
 			r.people[v.Person] = append(r.people[v.Person], it)
+		case attest.RevokedSession:
+			r.sessions[v.Session] = append(r.sessions[v.Session], it)
 		}
 	}
 }

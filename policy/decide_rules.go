@@ -13,10 +13,11 @@ import (
 
 // The ids of findings that no rule of the policy makes, because they always hold.
 const (
-	findingRange  = "range"
-	findingVeto   = "veto"
-	findingFreeze = "freeze"
-	findingPolicy = "policy"
+	findingRange   = "range"
+	findingSession = "session"
+	findingVeto    = "veto"
+	findingFreeze  = "freeze"
+	findingPolicy  = "policy"
 )
 
 // study is everything that is known of one commit of the range.
@@ -179,6 +180,10 @@ func (j *judge) applyRules(st *study, release *ReleaseVars) {
 	}
 	if len(st.vetoes) > 0 && j.on(checkVeto) {
 		st.find(Finding{Rule: findingVeto, Kind: Veto, Why: "rejected by " + signers(st.vetoes) + " in " + entries(st.vetoes), Need: "their approval, or a new " + map[About]string{AboutChange: "head", AboutPlan: "plan"}[j.about()]})
+		st.closed = true
+	}
+	if why := j.badSession(st); why != "" {
+		st.find(Finding{Rule: findingSession, Kind: Revoked, Why: clean(why), Need: "work of another session, under a new head or plan"})
 		st.closed = true
 	}
 	if why := j.frozen(st); why != "" {

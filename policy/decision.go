@@ -168,7 +168,7 @@ type Voice struct {
 
 // Finding is how one rule fared with one change.
 type Finding struct {
-	Rule string `json:"rule"` // id, or "range", "veto", "freeze" and "policy" for what always holds
+	Rule string `json:"rule"` // id, or "range", "veto", "session", "freeze" and "policy" for what always holds
 	Held bool   `json:"held"`
 	// Audit: the rule only watches; its failure is shown and does not deny.
 	Audit bool `json:"audit,omitzero"`

@@ -13,8 +13,8 @@ import (
 
 func newAttestAuthorship(a *app) *cobra.Command {
 	var f signing
-	var repository, head, origin, operator string
-	var agents []string
+	var repository, head, origin, operator, session string
+	var tools []string
 	c := &cobra.Command{
 		Use:   "authorship ID… --origin human|ai|mixed",
 		Short: "Say, as its author, who or what wrote a change",
@@ -24,6 +24,10 @@ authenticates you as an author. Only the author's own word "human" is believed;
 		Example: `  countersign attest authorship 1145 1141 --repository github.com/org/repo --origin ai --agent claude:opus-4.6 --key me.pem`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			agents, err := agentsNamed(tools, session)
+			if err != nil {
+				return err
+			}
 			return a.authorship(c.Context(), args, repository, head, attest.Origin(origin), operator, agents, f)
 		},
 	}
@@ -31,12 +35,13 @@ authenticates you as an author. Only the author's own word "human" is believed;
 	c.Flags().StringVar(&repository, "repository", os.Getenv("COUNTERSIGN_REPOSITORY"), "repository id, host/path (COUNTERSIGN_REPOSITORY)")
 	c.Flags().StringVar(&head, "head", "", "another head than the newest")
 	c.Flags().StringVar(&origin, "origin", "", "human, ai, mixed or unknown (needed)")
-	c.Flags().StringArrayVar(&agents, "agent", nil, "tool, or tool:model, that wrote code")
+	c.Flags().StringArrayVar(&tools, "agent", nil, "tool, or tool:model, that wrote code")
 	c.Flags().StringVar(&operator, "operator", "", "roster id of who ran the agent")
+	c.Flags().StringVar(&session, "session", "", "id of the agent's session, so that what was made in it can be taken back")
 	return c
 }
 
-func (a *app) authorship(ctx context.Context, idsOf []string, repository, head string, origin attest.Origin, operator string, tools []string, f signing) error {
+func (a *app) authorship(ctx context.Context, idsOf []string, repository, head string, origin attest.Origin, operator string, agents []attest.Agent, f signing) error {
 	l, err := a.connect()
 	if err != nil {
 		return err
@@ -52,11 +57,6 @@ func (a *app) authorship(ctx context.Context, idsOf []string, repository, head s
 	me, err := signer(set.Roster, key.Public().ID(), f.key)
 	if err != nil {
 		return err
-	}
-	var agents []attest.Agent
-	for _, t := range tools {
-		tool, model, _ := strings.Cut(t, ":")
-		agents = append(agents, attest.Agent{Tool: tool, Model: model})
 	}
 	for _, id := range idsOf {
 		ch, err := a.findChange(ctx, l, repository, id, head)
@@ -111,4 +111,17 @@ itself; what is attested can raise it, never lower it.`,
 	c.Flags().StringVar(&reason, "reason", "", "why")
 	c.Flags().StringVar(&classifier, "classifier", "person", "what assessed it")
 	return c
+}
+
+// agentsNamed reads tool or tool:model; a session is that of the one agent.
+func agentsNamed(tools []string, session string) ([]attest.Agent, error) {
+	if session != "" && len(tools) != 1 {
+		return nil, wrong("--session is of one --agent: which?")
+	}
+	var agents []attest.Agent
+	for _, t := range tools {
+		tool, model, _ := strings.Cut(t, ":")
+		agents = append(agents, attest.Agent{Tool: tool, Model: model, SessionID: session})
+	}
+	return agents, nil
 }

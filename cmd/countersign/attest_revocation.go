@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -8,13 +10,18 @@ import (
 
 func newAttestRevocation(a *app) *cobra.Command {
 	var f signing
-	var statements, keys, people []string
-	var reason, by, comment string
+	var statements, keys, people, sessions []string
+	var reason, by, comment, since string
 	c := &cobra.Command{
 		Use:   "revocation --reason REASON",
-		Short: "Take back a statement, a key or a person's word",
+		Short: "Take back a statement, a key, a person's word or an agent's session",
+		Long: `Take back what is one's own (a statement, a key, one's whole word), what an agent signed that
+one runs, or a session of it; owners of the policy take back anything. A release is taken back by
+the digest of its statement. It counts from the next verdict on, and cannot be left out of any.`,
 		Example: `  countersign attest revocation --statement DIGEST --reason mistake --by alice --key alice.pem
-  countersign attest revocation --revoke-key KEYID --reason compromise --by alice --key alice-2.pem`,
+  countersign attest revocation --revoke-key KEYID --reason compromise --by alice --key alice-2.pem
+  countersign attest revocation --revoke-key KEYID --since 2026-03-01T12:00:00Z --reason compromise --by alice --key alice-2.pem
+  countersign attest revocation --session 5f2c… --reason mistake --by alice --comment 'it read a poisoned issue' --key alice.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			rev := &attest.Revocation{Reason: reason, By: by, Comment: comment}
@@ -35,6 +42,18 @@ func newAttestRevocation(a *app) *cobra.Command {
 			for _, p := range people {
 				add(attest.RevokedPerson, "", p)
 			}
+			for _, id := range sessions {
+				rev.Revokes = append(rev.Revokes, attest.Revoked{Kind: attest.RevokedSession, Session: id})
+				st.Subjects = append(st.Subjects, attest.Subject{Digest: map[string]string{"sha256": attest.DigestOf([]byte("session:" + id)).String()}})
+			}
+			if since != "" {
+				at, err := time.Parse(time.RFC3339, since)
+				if err != nil {
+					return wrong("--since %q is not a time such as 2026-03-01T12:00:00Z", since)
+				}
+				from := attest.At(at)
+				rev.EffectiveFrom = &from
+			}
 			return a.logStatement(c.Context(), st, "revocation: "+reason, f)
 		},
 	}
@@ -43,6 +62,8 @@ func newAttestRevocation(a *app) *cobra.Command {
 	fl.StringArrayVar(&statements, "statement", nil, "payload digest of a statement")
 	fl.StringArrayVar(&keys, "revoke-key", nil, "id of a key")
 	fl.StringArrayVar(&people, "person", nil, "roster id of a person")
+	fl.StringArrayVar(&sessions, "session", nil, "id of an agent's session, as authorship names it: what was made in it does not go")
+	fl.StringVar(&since, "since", "", "of keys and people: what was logged before this time still counts, such as before a compromise (default: nothing does)")
 	fl.StringVar(&reason, "reason", "", "mistake, compromise, departed or superseded (needed)")
 	fl.StringVar(&by, "by", "", "roster id of the signer (needed)")
 	fl.StringVar(&comment, "comment", "", "what happened")

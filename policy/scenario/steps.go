@@ -52,7 +52,7 @@ func (t *teller) do(s *step) error {
 	case "authorship":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Authorship{
 			Repository: s.opt("repo", Repository), Change: attest.ChangeRef{ID: number(s.arg(1))}, Origin: attest.Origin(s.arg(2)),
-			HumanOperator: s.opt("operator", ""), Agents: agents(s.opts["tool"]), DeclaredBy: s.opt("as", principal(s.arg(0))), DeclaredAt: now,
+			HumanOperator: s.opt("operator", ""), Agents: agents(s), DeclaredBy: s.opt("as", principal(s.arg(0))), DeclaredAt: now,
 		})
 	case "risk":
 		return t.sign(s, s.arg(0), t.about(s.arg(1)), &attest.Risk{
@@ -114,11 +114,12 @@ func principal(key string) string {
 	return id
 }
 
-func agents(tool string) []attest.Agent {
-	if tool == "" {
+// agents names the tool and the session of a statement, where it names any.
+func agents(s *step) []attest.Agent {
+	if !s.has("tool") && !s.has("session") {
 		return nil
 	}
-	return []attest.Agent{{Tool: tool}}
+	return []attest.Agent{{Tool: s.opt("tool", "claude"), SessionID: s.opt("session", "")}}
 }
 
 func artifact(s *step) []attest.Subject {
@@ -245,7 +246,7 @@ func (t *teller) operation(s *step, now attest.Time) error {
 	o := &attest.Operation{
 		Repository: s.opt("repo", Repository), Environment: s.opt("env", "production"), Source: attest.OperationSource(s.opt("source", string(attest.TerraformPlan))),
 		Tool: attest.OperationTool{Name: "terraform", Version: "1.11.4"}, Derived: attest.Derivation(s.opt("derived", "claimed")),
-		PlannedBy: s.opt("planned", ""), Origin: attest.Origin(s.opt("origin", "unknown")), Agents: agents(s.opts["tool"]),
+		PlannedBy: s.opt("planned", ""), Origin: attest.Origin(s.opt("origin", "unknown")), Agents: agents(s),
 		DeclaredBy: principal(s.arg(0)), DeclaredAt: now,
 	}
 	var all []attest.ResourceOperation
@@ -323,6 +324,8 @@ func (t *teller) revoke(s *step) error {
 		what = attest.Revoked{Kind: attest.RevokedStatement, Digest: attest.DigestOf(st).String()}
 	case s.has("key"):
 		what = attest.Revoked{Kind: attest.RevokedKey, Digest: Key(s.opts["key"]).Public().ID().String()}
+	case s.has("session"):
+		what = attest.Revoked{Kind: attest.RevokedSession, Session: s.opts["session"]}
 	default:
 		what = attest.Revoked{Kind: attest.RevokedPerson, Person: s.opts["person"]}
 	}
@@ -337,7 +340,7 @@ func (t *teller) revoke(s *step) error {
 	}
 	subject := what.Digest
 	if subject == "" {
-		subject = attest.DigestOf([]byte(what.Person)).String()
+		subject = attest.DigestOf([]byte(what.Person + what.Session)).String()
 	}
 	return t.sign(s, s.arg(0), []attest.Subject{{Digest: map[string]string{"sha256": subject}}}, r)
 }
