@@ -116,6 +116,26 @@ func TestLostReviewsAreReadBeforeTheAdmission(t *testing.T) {
 	h.expect("7", "change by alice", "bob approved", "carol rejected", "admission identity")
 }
 
+// The API of a forge may show a head that is newer than the merge. The ref stays, and a
+// merge is said once.
+func TestHeadsThatMoveAfterTheMerge(t *testing.T) {
+	h, s := withToken(t)
+	head := h.propose(7, "seven")
+	merged := h.merge(7)
+	h.run(h.work, "switch", "-q", "change-7")
+	later := h.commit("later", "src/later.go")
+	s.pull(7, later, merged)
+	s.reviews(7, review{id: 1, account: 2, state: "approved", head: head, minute: 1})
+	h.merged(7, later, merged)
+	h.expect("7", "change by alice", "bob approved", "admission identity")
+	if a := h.said("7")[2].Predicate.(*attest.Admission); a.ReviewedHead != head {
+		t.Errorf("reviewed is %.12s, and was %.12s", a.ReviewedHead, head)
+	}
+	h.run(h.work, "push", "-q", "-f", "origin", later+":refs/pull/7/head")
+	h.review(review{change: 7, id: 2, account: 2, state: "commented", head: later, minute: 3})
+	h.expect("7", "change by alice", "bob approved", "admission identity", "change by alice")
+}
+
 // With a token a delivery is a hint: what it says is not believed.
 func TestDeliveriesAreHints(t *testing.T) {
 	h, s := withToken(t)

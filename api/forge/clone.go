@@ -81,7 +81,7 @@ func (k *clone) fetch(ctx context.Context, branch, headRef string) error {
 		all = append(all, "+"+branch+":"+branch)
 	}
 	if headRef != "" {
-		all = append(all, "+"+headRef+":refs/forge/"+strings.TrimPrefix(headRef, "refs/"))
+		all = append(all, "+"+headRef+":"+kept(headRef))
 	}
 	_, err := k.git(ctx, all...)
 	if err != nil && refused(err) && branch != "" && headRef != "" { // the forge has forgotten the head
@@ -89,6 +89,9 @@ func (k *clone) fetch(ctx context.Context, branch, headRef string) error {
 	}
 	return err
 }
+
+// kept is where a clone has a head of the forge's.
+func kept(headRef string) string { return "refs/forge/" + strings.TrimPrefix(headRef, "refs/") }
 
 // need has a commit in the clone, for good: what was force-pushed away is asked for by
 // its id, and kept.

@@ -21,6 +21,9 @@ func (w *work) admit(ctx context.Context, p *Pull) error {
 		w.pass("may-not-admission")
 		return nil
 	}
+	if known, err := w.ledger.Admitted(ctx, w.repository.ID, p.Merge, w.Key.Public().ID()); err != nil || known {
+		return err // once: another reading would contradict the first, and then none is believed
+	}
 	if err := w.read(ctx); err != nil {
 		return err
 	}

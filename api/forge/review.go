@@ -33,6 +33,9 @@ func (w *work) pull(ctx context.Context, e *Event) error {
 	if err := w.clone.fetch(ctx, p.Target, w.headRef(p.Number)); err != nil {
 		return err
 	}
+	if err := w.headOf(ctx, p); err != nil {
+		return err
+	}
 	if err := w.propose(ctx, p); err != nil {
 		return err
 	}
@@ -46,6 +49,25 @@ func (w *work) pull(ctx context.Context, e *Event) error {
 		return errUnconfirmed
 	}
 	return nil
+}
+
+// headOf corrects the head of a change that was merged. The forge keeps a ref of it, which
+// stays from then on; its API may show where the branch has gone since (Gitea does).
+func (w *work) headOf(ctx context.Context, p *Pull) error {
+	if p.Merge == "" {
+		return nil
+	}
+	if err := w.read(ctx); err != nil {
+		return err
+	}
+	head, err := w.repo.Resolve(ctx, kept(w.headRef(p.Number)))
+	if errors.Is(err, gitfacts.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		p.Head = string(head)
+	}
+	return err
 }
 
 // errUnconfirmed is a merge that a delivery tells of and the forge does not know. It may

@@ -217,6 +217,8 @@ reviews bob APPROVED
 logged approval "$PR" 1
 merges
 logged admission "$PR" 1
+echo later > app/file && git -C app commit -q -S -a -m later && git -C app push -q origin first 2>> push.log # nobody reviewed this
+api alice PATCH "/repos/acme/app/pulls/$PR" '{"title":"first, and later"}' > edited.json
 asks v1 0 ALLOW bob identity
 
 say "1b. the same with a merge commit, a rebase and a fast-forward"
