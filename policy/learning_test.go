@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -167,4 +169,43 @@ type linkless struct {
 func (l linkless) Negative(ctx context.Context) ([]verify.Link, error) {
 	all, err := l.Log.Negative(ctx)
 	return slices.DeleteFunc(slices.Clone(all), func(k verify.Link) bool { return k.Index == l.without }), err
+}
+
+// Whatever one person, a service, an agent and a stranger say about incidents, in any
+// order: what is denied stays denied. It takes two people to make less of one.
+func TestOneVoiceNeverTurnsADenyIntoAnAllow(t *testing.T) {
+	rules := afterIncident + `
+  - id: dives
+    title: Reviews
+    require: {deepDives: sev1}
+`
+	r := rand.New(rand.NewPCG(7, 8))
+	severities, who := []string{"sev1", "sev2", "sev3", "sev4"}, []string{"bob", "pager", "claude", "stranger"}
+	denied := 0
+	for round := range 60 {
+		var b strings.Builder
+		b.WriteString(onceReviewed)
+		b.WriteString("i0: incident pager INC-7 " + severities[r.IntN(4)] + " domains=source\n")
+		was := policy.Verdict("")
+		for n := 1; n <= 5; n++ {
+			d := policy.Decide(tell(t, scenario.Story{Text: b.String() + "ask", Rules: rules}, scenario.Attack).Input)
+			if was == policy.Deny && d.Core.Verdict == policy.Allow {
+				t.Fatalf("round %d: allowed after\n%s", round, &b)
+			}
+			if was = d.Core.Verdict; was == policy.Deny {
+				denied++
+			}
+			switch r.IntN(4) {
+			case 0:
+				fmt.Fprintf(&b, "d%d: dive %s INC-7 of=i%d\n", n, who[r.IntN(4)], r.IntN(n))
+				fmt.Fprintf(&b, "i%d: incident bob INC-8 sev4 domains=docs\n", n)
+			default:
+				domains := []string{"domains=source", "domains=docs", "domains=core,docs", ""}[r.IntN(4)]
+				fmt.Fprintf(&b, "i%d: incident %s INC-7 %s %s over=i%d\n", n, who[r.IntN(4)], severities[r.IntN(4)], domains, r.IntN(n))
+			}
+		}
+	}
+	if denied < 50 {
+		t.Errorf("only %d of the states denied", denied)
+	}
 }

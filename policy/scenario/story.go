@@ -67,10 +67,10 @@ type Story struct {
 }
 
 // ReadStory reads the folder of a story: story.txt, and where there are some, rules.yaml
-// and later.yaml.
+// later.yaml, layout.yaml, domains.yaml and settings.yaml.
 func ReadStory(dir string) (Story, error) {
 	var s Story
-	for name, into := range map[string]*string{"story.txt": &s.Text, "rules.yaml": &s.Rules, "later.yaml": &s.Later, "layout.yaml": &s.Layout} {
+	for name, into := range map[string]*string{"story.txt": &s.Text, "rules.yaml": &s.Rules, "later.yaml": &s.Later, "layout.yaml": &s.Layout, "domains.yaml": &s.Domains, "settings.yaml": &s.Settings} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil && (name == "story.txt" || !errors.Is(err, fs.ErrNotExist)) {
 			return s, err
