@@ -173,7 +173,7 @@ func condition(by Dimension, name string) string {
 	case by == ByTool:
 		return strconv.Quote(name) + " in change.agents"
 	case by == ByTier:
-		return "change.tier == tiers." + name
+		return "change.tier >= tiers." + name // anybody can raise one
 	case by == ByDomain:
 		return strconv.Quote(name) + " in change.domains"
 	case by == ByAftermath:
@@ -183,7 +183,7 @@ func condition(by Dimension, name string) string {
 	case by == ByCritical:
 		return "release.critical.size() == 1"
 	case by == BySeniority:
-		return "change.authorLevel == levels." + name
+		return "change.authorLevel <= levels." + name // who is not authenticated has none, and stands below
 	}
 	return ""
 }
