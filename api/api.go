@@ -201,6 +201,7 @@ type caller struct {
 	gate  string // roster id of a service; empty for a mere reader
 	may   bool   // read
 	write bool   // where a credential is asked for
+	known bool   // by a token, whosever
 }
 
 // callers maps the digests of tokens to those who hold them.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -11,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/countersign-dev/countersign/api/console"
 	"github.com/countersign-dev/countersign/attest"
 )
 
@@ -45,6 +47,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if s.pageOf(r) {
 			// A browser shows its own dialogue, and sends the token as the password.
 			w.Header().Set("WWW-Authenticate", `Basic realm="countersign: any name, and a reader's token", charset="UTF-8"`)
+			if errors.As(err, new(*badRequest)) { // before anybody was let in: not even who there is
+				console.Protect(w.Header())
+				s.failPlain(w, r, err)
+				return
+			}
 			s.pages.Fail(w, r, err)
 			return
 		}
@@ -76,6 +83,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		if err == nil && len(s.config.Writers) > 0 && writes(r.URL.Path) && !who.write {
 			err = &badRequest{kindUnauthenticated, "this server needs a write credential: a bearer token, or the password in the URL's user info"}
+		}
+		if err == nil && len(s.config.Writers) > 0 && s.logsByPage(r) && !who.known {
+			err = &badRequest{kindUnauthenticated, "this server logs nothing for whoever shows no token: here a reader's will do, as the password"}
 		}
 		if err == nil && r.ContentLength > attest.MaxRequest {
 			err = tooLarge("the request has %d bytes; the limit is %d", r.ContentLength, attest.MaxRequest)
@@ -144,6 +154,7 @@ func (s *Server) identify(r *http.Request) (caller, error) {
 	if !ok || !known {
 		return caller{}, &badRequest{kindUnauthenticated, "the bearer token is not known here"}
 	}
+	who.known = true
 	who.may = who.may || s.config.OpenReads
 	return who, nil
 }

@@ -222,6 +222,11 @@ func (p *pages) Approve(ctx context.Context, statement []byte) (console.Logged, 
 	return console.Logged{Index: done.Result.GetIndex(), Assurance: done.Assurance, Digest: attest.DigestOf(statement).String()}, nil
 }
 
+// logsByPage reports whether a request is for a page that logs an approval.
+func (s *Server) logsByPage(r *http.Request) bool {
+	return s.pages != nil && r.URL.Path == console.Path+"answer"
+}
+
 // pageOf reports whether a request is for a page, so that what goes wrong is one too.
 func (s *Server) pageOf(r *http.Request) bool {
 	return s.pages != nil && len(r.URL.Path) >= len(console.Path) && r.URL.Path[:len(console.Path)] == console.Path
