@@ -78,3 +78,29 @@ func FuzzParseTrials(f *testing.F) {
 		}
 	})
 }
+
+// A trial makes no artifact, so it takes it that layouts hold.
+func TestATrialAsksForNoLayout(t *testing.T) {
+	set, trials, err := scenario.BlueprintTrials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := set.Files()
+	f.Policy = strings.Replace(f.Policy, "rules:\n", "rules:\n  - {id: made, title: Made as the layout says, require: {layout: made}}\n", 1)
+	f.Layouts = map[string]string{"made": "expires: 2126-01-01T00:00:00Z\nsteps:\n  - {name: build, functionaries: [senior], products: [CREATE app.tar]}\n"}
+	if set, err = policy.ParseSet(f); err != nil {
+		t.Fatal(err)
+	}
+	d, err := trials[0].Run(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, miss := range trials[0].Want.Misses(d) {
+		t.Error(miss)
+	}
+	for _, r := range d.Core.Rules {
+		if r.Rule == "made" && r.Failed > 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
