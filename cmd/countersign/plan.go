@@ -47,7 +47,7 @@ func (a *app) derive(ctx context.Context, path string, f deriving) (*planfacts.F
 	}
 	facts, digest, err := tool.Derive(ctx, path)
 	if err != nil {
-		return nil, digest, broken("%s cannot read the plan: %v\nIs %s the initialised configuration that it was made in (--dir)? With --no-derive it is not asked", filepath.Base(tool.Path), err, dir)
+		return nil, digest, broken("%s cannot read the plan: %v\nIs %s the initialised configuration that it was made in (--dir), and did this tool make it (--tool)? With --no-derive none is asked", filepath.Base(tool.Path), err, dir)
 	}
 	return facts, digest, nil
 }

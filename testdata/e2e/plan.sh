@@ -29,7 +29,7 @@ mkdir -p tools
 ln -s "$CACHE/bin/tofu" tools/tofu
 export PATH="$ROOT/bin:$WORK/tools:$PATH" HOME=$WORK NO_COLOR=1 CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_CLI_ARGS=-no-color
 export COUNTERSIGN_REPOSITORY=example.com/org/infra COUNTERSIGN_TRUST=$WORK/trust
-unset COUNTERSIGN_TOKEN COUNTERSIGN_KEY COUNTERSIGN_KEY_PEM || true
+unset TF_CLI_CONFIG_FILE TF_LOG TF_DATA_DIR COUNTERSIGN_TOKEN COUNTERSIGN_KEY COUNTERSIGN_KEY_PEM || true
 
 say() { printf '\n── %s\n' "$*"; }
 # expect CODE TEXT COMMAND…: it ends so, and says so.
@@ -118,23 +118,24 @@ resource "terraform_data" "more" {
 }
 TF
 tofu plan -input=false -out prod.tfplan > ../plan.log
-expect 1 'NO_PLAN' countersign verify prod.tfplan --environment production
-expect 0 'read by OpenTofu|read by tofu|read by' countersign attest plan prod.tfplan --environment production --origin human --key ../carol.pem
+expect 1 'NO_PLAN' countersign verify prod.tfplan --tool tofu --environment production
+expect 0 'read by tofu' countersign attest plan prod.tfplan --tool tofu --environment production --origin human --key ../carol.pem
 for line in 'replace terraform_data.database  \(cannot be undone\)' 'delete terraform_data.gone  \(cannot be undone\)'; do
   grep -qE -- "$line" said || { echo "plan.sh: it does not say $line" >&2; cat said >&2; exit 1; }
 done
-expect 0 'gate says what plan' countersign attest plan prod.tfplan --environment production --key ../gate.pem
-expect 0 approved countersign approve --plan prod.tfplan --environment production --key ../alice.pem --yes
-expect 1 'plan-two' countersign verify prod.tfplan --environment production
-expect 0 approved countersign approve --plan prod.tfplan --environment production --key ../bob.pem --yes
-expect 0 '^ALLOW' countersign verify prod.tfplan --environment production
+expect 0 'gate says what plan' countersign attest plan prod.tfplan --tool tofu --environment production --key ../gate.pem
+expect 0 approved countersign approve --plan prod.tfplan --tool tofu --environment production --key ../alice.pem --yes
+expect 1 'plan-two' countersign verify prod.tfplan --tool tofu --environment production
+expect 0 approved countersign approve --plan prod.tfplan --tool tofu --environment production --key ../bob.pem --yes
+expect 0 '^ALLOW' countersign verify prod.tfplan --tool tofu --environment production
 grep -E 'does|read here' said
-countersign log search --type operation --format json > ../operations.json
-if grep -q s3cret ../operations.json; then echo "plan.sh: a secret is in the log" >&2; exit 1; fi
+countersign attest plan prod.tfplan --tool tofu --environment production --key ../carol.pem --print > ../statement.json
+grep -q terraform_data.database ../statement.json || { echo "plan.sh: the statement does not name the database" >&2; exit 1; }
+if grep -q s3cret ../statement.json; then echo "plan.sh: a secret is in what is logged" >&2; exit 1; fi
 
 say "Another plan of the same configuration is another plan"
 tofu plan -input=false -out again.tfplan > ../plan.log
-expect 1 'NO_PLAN' countersign verify again.tfplan --environment production
+expect 1 'NO_PLAN' countersign verify again.tfplan --tool tofu --environment production
 
 say "What was allowed is applied; then it is stale, and tofu says so itself"
 tofu apply -input=false prod.tfplan | tail -n 2
@@ -143,22 +144,22 @@ expect 1 'stale' tofu apply -input=false again.tfplan
 say "An agent's plan, and what it was permitted"
 sed -i 's/"v2"/"v3"/' main.tf
 tofu plan -input=false -out agent.tfplan > ../plan.log
-expect 0 'claude says' countersign attest plan agent.tfplan --environment production --key ../claude.pem
-expect 0 'gate says' countersign attest plan agent.tfplan --environment production --key ../gate.pem
-expect 0 approved countersign approve --plan agent.tfplan --environment production --key ../bob.pem --yes
-expect 1 'NOT_PERMITTED' countersign verify agent.tfplan --environment production
+expect 0 'claude says' countersign attest plan agent.tfplan --tool tofu --environment production --key ../claude.pem
+expect 0 'gate says' countersign attest plan agent.tfplan --tool tofu --environment production --key ../gate.pem
+expect 0 approved countersign approve --plan agent.tfplan --tool tofu --environment production --key ../bob.pem --yes
+expect 1 'NOT_PERMITTED' countersign verify agent.tfplan --tool tofu --environment production
 expect 0 'permissions of claude' countersign attest agent-permissions claude --operator carol --not-after 2126-01-01T00:00:00Z \
   --grant 'capability=update,resource=terraform_data.web,environment=production' --key ../carol.pem
-expect 0 '^ALLOW' countersign verify agent.tfplan --environment production
+expect 0 '^ALLOW' countersign verify agent.tfplan --tool tofu --environment production
 
 say "A plan of 1,000 resources"
 sed -i 's/count = 2/count = 1000/' main.tf
 tofu plan -input=false -out large.tfplan > ../plan.log
 began=$(date +%s%N)
-expect 0 '998 create' countersign attest plan large.tfplan --environment production --origin human --key ../carol.pem
+expect 0 '998 create' countersign attest plan large.tfplan --tool tofu --environment production --origin human --key ../carol.pem
 echo "attest plan took $(((($(date +%s%N) - began)) / 1000000)) ms, tofu's reading included"
-expect 0 'gate says' countersign attest plan large.tfplan --environment production --key ../gate.pem
-expect 0 approved countersign approve --plan large.tfplan --environment production --key ../alice.pem --yes
-expect 0 '^ALLOW' countersign verify large.tfplan --environment production
+expect 0 'gate says' countersign attest plan large.tfplan --tool tofu --environment production --key ../gate.pem
+expect 0 approved countersign approve --plan large.tfplan --tool tofu --environment production --key ../alice.pem --yes
+expect 0 '^ALLOW' countersign verify large.tfplan --tool tofu --environment production
 
 say "done: $(tofu version | head -n 1)"
