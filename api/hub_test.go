@@ -60,7 +60,7 @@ func hubOver(t testing.TB, change func(*forge.Config), over func(*ledger.Config)
 func (h *hub) open(change func(*forge.Config)) {
 	h.f = start(h.t, setup{ledger: h.over, api: func(c *api.Config) {
 		config := forge.Config{
-			ID: "hub", Kind: forge.GitHub, Host: "example.com", Secret: []byte(forgeSecret), Key: scenario.Key("hub"), Dir: h.dir,
+			ID: "hub", Kind: forge.GitHub, Host: "example.com", Settle: time.Second, Secret: []byte(forgeSecret), Key: scenario.Key("hub"), Dir: h.dir,
 			Environments: []string{"production", "staging"}, Repositories: []forge.Repository{{ID: scenario.Repository, Clone: "file://" + h.origin}},
 		}
 		if change != nil {
