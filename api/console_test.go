@@ -364,6 +364,20 @@ func TestPagesRefuseAnOldHead(t *testing.T) {
 	}
 }
 
+// CI that says of one head that it starts later hides what lies between, and is pointed out.
+func TestAPageSaysThatAHeadHasTwoBases(t *testing.T) {
+	f := start(t, withPages("commit h1 alice src/core/a.go\ncommit h2 alice docs/b.md parent=h1\nchange h2 id=1\nchange h2 id=1 base=h1\n"))
+	f.tell()
+	if page := f.browser().changePage("carol"); !strings.Contains(page, "attested with another base as well") || strings.Contains(page, ">src/core/a.go<") {
+		t.Error("the page does not point it out")
+	}
+	g := start(t, withPages("commit h1 alice src/core/a.go\ncommit h2 alice docs/b.md parent=h1\nchange h2 id=1\n"))
+	g.tell()
+	if page := g.browser().changePage("carol"); strings.Contains(page, "attested with another base") || !strings.Contains(page, ">src/core/a.go<") {
+		t.Error("the page points at what is not there")
+	}
+}
+
 func TestPagesAreNobodyElses(t *testing.T) {
 	f := start(t, withPages(underReview, func(c *api.Config) { c.OpenReads = false }))
 	b := f.browser()

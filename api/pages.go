@@ -73,6 +73,11 @@ func (p *pages) Change(ctx context.Context, repository, id, head string) (*conso
 		Index: t.index, At: t.at, Repository: repository, ID: id, URI: c.Change.URI, TargetRef: c.TargetRef, Base: c.Base, Head: c.Head,
 		Tree: t.st.Subjects[0].Digest["gitTree"], Newest: heads[0].st.Predicate.(*attest.Change).Head,
 	}
+	for _, other := range heads {
+		if o := other.st.Predicate.(*attest.Change); o.Head == c.Head && o.Base != c.Base && !slices.Contains(out.Bases, o.Base) {
+			out.Bases = append(out.Bases, o.Base)
+		}
+	}
 	if out.Lines, err = p.lines(ctx, src, c); err != nil {
 		return nil, err
 	}

@@ -97,8 +97,11 @@ type Change struct {
 	TargetRef           string
 	Base, Head, Tree    string
 	Newest              string // the newest head that is attested
-	Lines               *attest.AuthorshipLines
-	Environments        []Environment
+	// Bases are others than Base that this very head is said to start from. What a change
+	// touches, and who wrote it, depends on that until it is merged.
+	Bases        []string
+	Lines        *attest.AuthorshipLines
+	Environments []Environment
 }
 
 // An Environment is what the rules say for one environment.
