@@ -139,6 +139,10 @@ func TestWhatTightens(t *testing.T) {
 		"the glass may be broken":      {"validFor: 15m", "validFor: 15m\nbreakGlass: {environments: [production], maxDuration: 1h, maxUses: 1, reviewWithin: 24h}", false, policy.Waits},
 		"exceptions may be made":       {"validFor: 15m", "validFor: 15m\nchanges: {maxException: 24h}", false, policy.Waits},
 		"exceptions wait less":         {"validFor: 15m", "validFor: 15m\nchanges: {exceptionDelay: 1h}", false, policy.Waits},
+		"reviews are owed":             {"[{count: 1}]", "[{count: 1}]\n      deepDives: sev1", false, policy.Tighter},
+		"an error budget":              {"validFor: 15m", "validFor: 15m\nbudgets:\n  - {domain: source, window: 28d, allowed: 40m}", false, policy.Waits},
+		"younger figures":              {"validFor: 15m", "validFor: 15m\nsnapshots: {maxAge: 24h}", false, policy.Tighter},
+		"older figures":                {"validFor: 15m", "validFor: 15m\nsnapshots: {maxAge: 72h}", false, policy.Waits},
 		"a person less":                {"until: 2026-03-02T10:30:00Z", "until: 2026-03-02T10:20:00Z", true, policy.Waits},
 	} {
 		files := base
