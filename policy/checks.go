@@ -84,6 +84,7 @@ const (
 	checkNewest        check = "newest"            // by the newest word about it
 	checkGrantor       check = "grantor"           // of somebody who answers for it still
 	checkNamed         check = "named"             // and nothing is permitted to an agent that nobody knows
+	checkMerger        check = "merger"            // admissions agree on who merged, or it is not known
 	checkWorse         check = "worse"             // a plan that turns out worse is approved anew
 	checkOwnHand       check = "own-hand"          // what a service says of notes authenticates no author
 	checkExceptRule    check = "except-rule"       // exceptions: for this rule
@@ -186,7 +187,7 @@ var checks = [...]check{
 	checkWhole,
 	checkMaker,
 	checkOwnLevel,
-	checkOwnHand, checkWorse,
+	checkOwnHand, checkWorse, checkMerger,
 	checkLayout,
 	checkLayoutTime,
 	checkLayoutRules,

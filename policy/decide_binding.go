@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -57,14 +58,34 @@ func (j *judge) readMerge(c *gitfacts.Commit) *merge {
 		m.replay = m.replay && p.ReplayClean
 		m.claim = weaker(m.claim, p.Binding)
 	}
+	m.mergedBy = j.mergedBy(all)
 	if m.admissions = j.credit(all, m.change); len(m.admissions) == 0 && m.trouble == "" {
 		m.trouble, m.why = Revoked, "its admission was taken back"
 	}
 	return m
 }
 
+// mergedBy is the account that merged, by all admissions that name one; empty where none
+// does, and where they name more than one person.
+func (j *judge) mergedBy(all []item) string {
+	name := ""
+	for _, it := range all {
+		p := it.Statement().Predicate.(*attest.Admission)
+		switch a, known := j.account(name); {
+		case p.MergedBy == "" || p.MergedBy == name:
+		case name == "" || !j.on(checkMerger):
+			name = cmp.Or(name, p.MergedBy)
+		default:
+			if b, ok := j.account(p.MergedBy); !ok || !known || a.ID != b.ID {
+				return ""
+			}
+		}
+	}
+	return name
+}
+
 func (m *merge) read(p *attest.Admission) {
-	m.head, m.change, m.targetRef, m.mergedBy = gitfacts.ID(p.ReviewedHead), p.Change.ID, p.TargetRef, p.MergedBy
+	m.head, m.change, m.targetRef = gitfacts.ID(p.ReviewedHead), p.Change.ID, p.TargetRef
 	m.claim, m.replay = p.Binding, p.ReplayClean
 }
 
