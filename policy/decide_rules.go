@@ -289,7 +289,12 @@ func (j *judge) apply(r *Rule, st *study) Finding {
 	}
 	if why, need := j.dive(q.DeepDives, st); why != "" {
 		f.Need = need
-		return fail(DiveOwed, "%s", why)
+		closed := st.closed
+		f = fail(DiveOwed, "%s", why)
+		if j.reviewing { // two can sign it yet, and approvals may not wait until after the merge
+			st.closed = closed
+		}
+		return f
 	}
 	return j.applySlots(r, st, f)
 }
@@ -334,7 +339,7 @@ func (j *judge) applySlots(r *Rule, st *study, f Finding) Finding {
 		f.Kind = NotSenior
 	}
 	if before && st.proposedAt.IsZero() {
-		f.Why += "; approvals must be logged before the merge, so new ones cannot help this one"
+		f.Why += "; " + NoNewApproval
 		st.closed = st.closed || !f.Audit
 		return f
 	}
@@ -358,6 +363,9 @@ func (j *judge) heldWhy(q *Require, st *study) string {
 	}
 	return "its binding is " + string(st.binding)
 }
+
+// NoNewApproval is said where a rule wants approvals before the merge, and the change is merged.
+const NoNewApproval = "approvals must be logged before the merge, so new ones cannot help this one"
 
 // assured are the same approvals, if they proved all that can be proven.
 func assured(voices []voice) []voice {

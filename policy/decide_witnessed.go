@@ -70,7 +70,7 @@ func (j *judge) hearWord(w *testimony, it item, m *merge) {
 	}
 	supersede := func(old *item) {
 		if old != nil {
-			j.ignore(*old, Superseded, m.change, "%s said something else later, in entry %d", it.by.ID, it.Index())
+			j.ignore(*old, Superseded, m.change, "%s spoke again later, in entry %d", it.by.ID, it.Index())
 		}
 	}
 	switch {

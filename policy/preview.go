@@ -20,7 +20,8 @@ type Proposed struct {
 }
 
 // A Preview is what the rules say of a change that is under review, as if it were merged
-// now, and as it was reviewed. It is no verdict, and nobody signs it: a gate judges what
+// now, as it was reviewed, by as many services as a rule asks for, and judged by a gate that
+// follows the log. It is no verdict, and nobody signs it: a gate judges what
 // was merged, with what is in the log then.
 type Preview struct {
 	Change ChangeResult
@@ -29,7 +30,8 @@ type Preview struct {
 	// Kind and Why are the first thing that is missing; empty where it is enough.
 	Kind Kind
 	Why  string
-	// Awaiting is what approvals would make it enough; empty where approvals alone would not.
+	// Awaiting is what approvals would make it enough, together with the reviews of incidents
+	// that are owed; empty where approvals would not help.
 	Awaiting []Awaiting
 	Commits  []*gitfacts.Commit // that the review holds, as far as they are proven
 	Paths    []gitfacts.Path    // that differ between base and head; with names alone where they are claimed

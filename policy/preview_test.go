@@ -68,6 +68,19 @@ func TestAPreviewSaysWhatAReviewIsMissing(t *testing.T) {
 	}
 }
 
+// A review of an incident that is owed keeps nobody from approving before the merge.
+func TestAPreviewAwaitsApprovalsWhileADeepDiveIsOwed(t *testing.T) {
+	for approvals, want := range map[string]int{"": 1, "approve bob h1\napprove carol h1\n": 0} {
+		p := previewed(t, tell(t, scenario.Story{
+			Text:  hour + "commit h1 alice src/a.go\nsquash m1 of=h1\nchange h1\nauthorship alice h1 unknown\nincident pager INC-7 sev1 domains=source\n" + approvals + "ask env=production",
+			Rules: "  - id: reviewed\n    title: One\n    require:\n      approvals: [{count: 1}]\n  - id: dives\n    title: After a Sev1\n    when: change.aiAssisted\n    require:\n      deepDives: sev1\n",
+		}, scenario.Attack), "production")
+		if p.Enough || len(p.Awaiting) != want {
+			t.Errorf("%q: enough %v, %d awaited, %s: %s", approvals, p.Enough, len(p.Awaiting), p.Kind, p.Why)
+		}
+	}
+}
+
 // What was previewed is what the gate says of a clean merge.
 func TestAPreviewAgreesWithTheGate(t *testing.T) {
 	for _, approvals := range []string{"", "approve carol h1\n", "approve bob h1\napprove carol h1\n", "reject bob h1\n"} {
