@@ -18,7 +18,7 @@ type approving struct {
 	signing
 	repository, head, decision, comment, link, trust string
 	environments                                     []string
-	yes, alone                                       bool   // alone: one change only
+	yes, again, alone                                bool   // alone: one change only
 	ssh                                              string // key in the ssh-agent, instead of a key file
 	pen                                              pen
 	plan, release                                    string
@@ -69,7 +69,9 @@ func newApprove(a *app) *cobra.Command {
 		Short: "Approve changes or a plan (or reject, or withdraw), after showing what is signed",
 		Long: `Show each change at its newest attested head: who wrote it, what it touches, how far
 it reaches, which signs of AI it carries. Then ask, and sign. An approval is for this
-head and these environments; a push after it needs a new one.
+head and these environments; a push after it needs a new one. What you have approved with
+this key already is not signed again: the later one would count, and after the merge it is
+late (--again signs it, where a rule wants a younger one).
 
 With --release, approve each change of an artifact (or a commit) that waits for you: there is
 no approval of a release besides.
@@ -105,6 +107,7 @@ was said of it.`,
 	fl.StringVar(&f.ssh, "ssh", "", "sign with a key in your ssh-agent: its .pub file, fingerprint or comment (none: the only one)")
 	fl.Lookup("ssh").NoOptDefVal = anyKey
 	fl.BoolVar(&f.yes, "yes", false, "do not ask")
+	fl.BoolVar(&f.again, "again", false, "sign once more what you have approved: the later approval counts instead, by its own time")
 	return c
 }
 
@@ -165,6 +168,15 @@ func article(noun string) string {
 func (a *app) approveOne(ctx context.Context, l *ledger, set *policy.Set, me *roster.Principal, ch *found, f approving) error {
 	if !a.json() && (!f.yes || f.alone) {
 		a.showChange(set, ch)
+	}
+	switch index, ok, err := a.approvedBefore(ctx, l, me, ch, &f); {
+	case err != nil:
+		return err
+	case ok && a.json():
+		return a.writeJSON(map[string]any{"what": me.ID + " has approved " + ch.change.Change.ID, "index": index, "duplicate": true})
+	case ok:
+		a.printf("#%d  %s has approved %s at %.12s already; nothing is signed (--again signs it once more)\n", index, me.ID, ch.change.Change.ID, ch.change.Head)
+		return nil
 	}
 	if f.decision == string(attest.Approved) && wrote(set.Roster, me, ch) {
 		a.notef("%s is among the authors of change %s, or runs an agent that is: this is put on record and does not count\n", me.ID, ch.change.Change.ID)

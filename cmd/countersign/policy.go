@@ -36,6 +36,7 @@ func newPolicyCheck(a *app) *cobra.Command {
 				return a.writeJSON(map[string]any{"name": set.Name, "version": set.Version, "digest": set.Digest().String(), "rules": len(set.Rules)})
 			}
 			a.printf("%s version %d: %d rules, %d principals, sha256:%s\n", set.Name, set.Version, len(set.Rules), len(set.Roster.Principals()), set.Digest())
+			a.noteBeginning(set)
 			return nil
 		},
 	}

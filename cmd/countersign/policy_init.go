@@ -146,5 +146,22 @@ func (a *app) policyInit(dir string, owners []string, all []roster.Principal) er
 		return err
 	}
 	a.printf("policy set %s version %d, sha256:%s\n", set.Name, set.Version, set.Digest())
+	a.noteBeginning(set)
 	return nil
+}
+
+// noteBeginning says what a first set had better have: what is added once it is in force
+// waits for the policy's delay.
+func (a *app) noteBeginning(set *policy.Set) {
+	if set.Version != 1 {
+		return
+	}
+	if len(set.Baselines) == 0 {
+		a.notef("no baselines: nothing is allowed anywhere until one says at which commit the record of a repository begins\n")
+	}
+	for _, e := range set.Environments {
+		if len(e.Gates) == 0 {
+			a.notef("no gates of %s: verdicts about it are dry runs, which the log does not keep\n", e.Name)
+		}
+	}
 }

@@ -21,6 +21,9 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	if c.Why != "" {
 		a.printf("       %s: %s\n", c.Kind, c.Why)
 	}
+	if c.Kind == policy.NoBaseline {
+		a.printf("       → The owners of the policy say in `baselines:` of policy.yaml at which commit the record begins; all above it is judged.\n")
+	}
 	a.printf("%s\n", a.faint(fmt.Sprintf("       policy %s v%d sha256:%.12s…  log %s as of size %d, at %s", c.Policy.Name, c.Policy.Version, c.Policy.Digest,
 		c.Log.Origin, c.Log.Size, c.Log.Time.Format(time.RFC3339))))
 	if c.Plan == "" {
@@ -203,10 +206,30 @@ func (a *app) renderFailures(c *policy.Core) {
 		for _, g := range groups {
 			a.printf("  %s\n      %s\n", strings.Join(g.ids, " "), g.text)
 		}
-		if r.Remedy != "" {
+		switch {
+		case tooLate(c, r.Rule):
+			a.printf("    → No approval can help any more. Owners can make an exception, and in an emergency people break the glass:\n      docs/operations.md, When the rules must bend.\n")
+		case r.Remedy != "":
 			a.printf("    → %s\n", r.Remedy)
 		}
 	}
+}
+
+// tooLate reports whether a rule misses approvals that nobody can give any more.
+func tooLate(c *policy.Core, rule string) bool {
+	late := false
+	for i := range c.Changes {
+		for _, f := range c.Changes[i].Rules {
+			if f.Rule != rule || f.Held {
+				continue
+			}
+			if !strings.Contains(f.Why, policy.NoNewApproval) {
+				return false
+			}
+			late = true
+		}
+	}
+	return late
 }
 
 func changeName(ch policy.ChangeResult) string {
