@@ -101,6 +101,9 @@ func (j *judge) readings(step *LayoutStep, last bool) ([]reading, string) {
 			byFiles[key] = r
 			order = append(order, key)
 		}
+		if j.revoked(it) {
+			j.ignore(it, Revoked, "", "was taken back")
+		}
 		same := slices.IndexFunc(r.by, func(o item) bool { return o.by.ID == it.by.ID })
 		revoked := j.revoked(it)
 		switch {

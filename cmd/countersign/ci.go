@@ -41,7 +41,7 @@ one, when the CI calls it protected, or when --branch names it; a push to anothe
 nothing to attest, and done.
 
 With ARTIFACTs or --environment the answer is a gate's: exit 0 says that the release may go
-there. A job that is about no release then ends with 2, and with 0 never.
+there. A job that is about no release then ends with 2, a dry run with 3, and neither with 0.
 
 The key is a file (--key, COUNTERSIGN_KEY) or its text (COUNTERSIGN_KEY_PEM). Without one,
 --fulcio names a certificate authority that gives the job's identity a certificate, for a
@@ -157,6 +157,11 @@ func (r *ciRun) settle(ctx context.Context, c *cobra.Command) error {
 	}
 	if err := attest.ParseRepository(j.Repository); err != nil {
 		return wrong("which repository is this? %v\nSet COUNTERSIGN_REPOSITORY, or --repository host/path", err)
+	}
+	for _, rev := range []string{j.Head, j.Before} { // git would take it for an option
+		if strings.HasPrefix(rev, "-") {
+			return wrong("%q is no commit", printable(rev, 80))
+		}
 	}
 	if err := r.identify(ctx, from); err != nil {
 		return err

@@ -224,7 +224,7 @@ func (r *ciRun) get(ctx context.Context, l lack) error {
 func (r *ciRun) exec(ctx context.Context, args []string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "COUNTERSIGN_") && !strings.HasPrefix(v, "ACTIONS_ID_TOKEN") {
+		if !strings.HasPrefix(v, "COUNTERSIGN_") && !strings.HasPrefix(v, "ACTIONS_ID_TOKEN") && !strings.HasPrefix(v, tokenItself+"=") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -34,8 +35,14 @@ func (r *ciRun) work(ctx context.Context) error {
 	if !r.json() {
 		r.printHead()
 	}
-	if err != nil || r.flags.dry {
+	if err != nil {
 		return err
+	}
+	if r.flags.dry {
+		if slices.ContainsFunc(r.steps, func(s *ciStep) bool { return s.gate }) {
+			return broken("dry run: the gate was not asked, so nothing may go to %s", r.job.Environment)
+		}
+		return nil
 	}
 	for _, s := range r.steps {
 		own := *r.app
