@@ -78,3 +78,22 @@ func Presented(origin string, st *Statement) ([]byte, error) {
 	}
 	return append([]byte("countersign approval v1\n"+origin+"\n"), payload...), nil
 }
+
+// Respelled is an approval with the other signature that its assertion has, which anybody
+// can compute (package credential); false where there is one spelling alone. Whoever takes
+// one back takes back both.
+func (s *Statement) Respelled() (*Statement, bool) {
+	a, ok := s.Predicate.(*Approval)
+	if !ok || a.Assertion == nil {
+		return nil, false
+	}
+	var other Assertion
+	if a.Assertion.Passkey != nil {
+		other.Passkey, ok = a.Assertion.Passkey.Respelled()
+	} else {
+		other.SSH, ok = credential.RespelledSSH(a.Assertion.SSH)
+	}
+	approval := *a
+	approval.Assertion = &other
+	return &Statement{Subjects: s.Subjects, Predicate: &approval}, ok
+}

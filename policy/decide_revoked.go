@@ -45,7 +45,7 @@ func (j *judge) revoked(it item) bool {
 	if r.statements == nil || !j.on(checkRevoked) {
 		return false
 	}
-	taken := r.statements[it.Digest().String()]
+	taken := slices.Concat(r.statements[it.Digest().String()], r.statements[otherSpelling(it)])
 	for _, other := range j.spellings[identity{it.Signer(), it.Said()}] {
 		taken = slices.Concat(taken, r.statements[other])
 	}
@@ -85,4 +85,19 @@ func (j *judge) credit(items []item, change string) []item {
 		kept = append(kept, it)
 	}
 	return kept
+}
+
+// otherSpelling is the payload digest of the one other spelling that an approval with an
+// assertion may have, in hex: what was taken back under it is taken back, also where a
+// source leaves that one out. Empty where there is none.
+func otherSpelling(it item) string {
+	other, ok := it.Statement().Respelled()
+	if !ok {
+		return ""
+	}
+	payload, err := other.Marshal()
+	if err != nil {
+		return ""
+	}
+	return attest.DigestOf(payload).String()
 }

@@ -7,13 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"strings"
 	"sync"
 	"time"
@@ -247,20 +245,4 @@ func (t *teller) assert(s *step, st *attest.Statement) error {
 // console is what a trust folder says of it.
 func console() *verify.Console {
 	return &verify.Console{Key: Key("console").Public(), Valid: roster.Validity{From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}, Party: Party}
-}
-
-// respelled is an approval with the other signature that its assertion has: to every ECDSA
-// signature r, s there is r, n-s, which anybody can compute.
-func respelled(st *attest.Statement) (*attest.Statement, error) {
-	a := *st.Predicate.(*attest.Approval)
-	passkey := *a.Assertion.Passkey
-	var sig struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(passkey.Signature, &sig); err != nil {
-		return nil, err
-	}
-	sig.S.Sub(elliptic.P256().Params().N, sig.S)
-	var err error
-	passkey.Signature, err = asn1.Marshal(sig)
-	a.Assertion = &attest.Assertion{Passkey: &passkey}
-	return &attest.Statement{Subjects: st.Subjects, Predicate: &a}, err
 }

@@ -30,9 +30,9 @@ func (t *teller) do(s *step) error {
 		was := t.statements[s.arg(0)]
 		return t.write(s, was.st, was.key)
 	case "respell":
-		st, err := respelled(t.statements[s.arg(0)].st)
-		if err != nil {
-			return err
+		st, ok := t.statements[s.arg(0)].st.Respelled()
+		if !ok {
+			return fmt.Errorf("there is no other spelling")
 		}
 		return t.write(s, st, Key("console"))
 	case "garbage":
