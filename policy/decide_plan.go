@@ -20,8 +20,8 @@ type planned struct {
 	// before it did not know what they approved.
 	described uint64
 	derivedBy string // a service that read it out of the file; empty: it is only claimed
-	// told is the statement that says what kind of plan it is: that of derivedBy, and where
-	// nobody read the file, the first. Else whoever speaks first could choose the rules.
+	// told is the statement that says what kind of plan it is: the first of a service that
+	// read the file, taken back or not, and where none did, the first. Else whoever speaks first could choose the rules.
 	told *attest.Operation
 }
 
@@ -114,12 +114,14 @@ func (j *judge) readPlan() *planned {
 			mine.Stateful, mine.Reversible = stateful, reversible
 		}
 	}
-	p.told = p.statements[0].Statement().Predicate.(*attest.Operation)
-	for _, it := range p.statements {
-		said := it.Statement().Predicate.(*attest.Operation)
-		if said.Derived == attest.DerivedFromPlan && (it.by.Kind == roster.Service || !j.on(checkDerived)) && p.derivedBy == "" {
-			p.derivedBy, p.told = it.by.ID, said
-		}
+	reads := func(it item) bool {
+		return it.Statement().Predicate.(*attest.Operation).Derived == attest.DerivedFromPlan && (it.by.Kind == roster.Service || !j.on(checkDerived))
+	}
+	// What kind of plan it is stays said too, by whom it was read, though they took it back.
+	told := max(0, slices.IndexFunc(all, reads))
+	p.told = all[told].Statement().Predicate.(*attest.Operation)
+	if at := slices.IndexFunc(p.statements, reads); at >= 0 {
+		p.derivedBy = p.statements[at].by.ID
 	}
 	slices.SortFunc(p.operations, func(a, b attest.ResourceOperation) int {
 		return cmp.Or(cmp.Compare(a.Verb, b.Verb), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Module, b.Module))
