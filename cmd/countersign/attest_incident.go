@@ -30,7 +30,8 @@ func newAttestIncident(a *app) *cobra.Command {
 		Use:   "incident --file FILE | --pagerduty FILE | --opsgenie FILE | --second INDEX",
 		Short: "Say that something broke, and what is thought to have caused it",
 		Long: `Log an incident: from a file written by hand (YAML, or JSON where its name ends so) with
-the fields of incident/v1, or from what a webhook of PagerDuty (V3) or Opsgenie sent. The
+the fields of incident/v1 (id, severity, startedAt and detectedAt are needed; title, domains,
+causes and resolvedAt may follow), or from what a webhook of PagerDuty (V3) or Opsgenie sent. The
 flags add to it: a severity that the webhook does not know, domains, causes.
 
 A later statement names with --supersedes the payload digest of the one that it takes the

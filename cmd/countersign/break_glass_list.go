@@ -178,7 +178,9 @@ func (a *app) glassUses(ctx context.Context, l *ledger, c *glassCase) error {
 
 // state says in a word what is next.
 func (c *glassCase) state(now time.Time) string {
-	reviewed := len(c.Uses) > 0 && slices.ContainsFunc(c.Reviewed, func(r glassReview) bool { return r.Index > c.Uses[len(c.Uses)-1] })
+	reviewed := len(c.Uses) > 0 && slices.ContainsFunc(c.Reviewed, func(r glassReview) bool {
+		return r.Index > c.Uses[len(c.Uses)-1] && r.By != c.Request.By && !slices.Contains(c.Granted, r.By)
+	})
 	switch over := !now.Before(c.Request.NotAfter.Time); {
 	case reviewed:
 		return "reviewed"
