@@ -11,10 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/ledger"
 	"github.com/countersign-dev/countersign/ledger/tlog"
 	"github.com/countersign-dev/countersign/policy/scenario"
+	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 )
 
 func TestReviewsAndMergesOfAForge(t *testing.T) {
@@ -28,6 +31,10 @@ func TestReviewsAndMergesOfAForge(t *testing.T) {
 	h.merged(7, head, merged)
 	h.expect("7", "change by alice", "bob approved", "admission identity")
 
+	mine, err := h.f.Search(t.Context(), connect.NewRequest(&countersignv1.SearchRequest{Person: "bob", PredicateType: attest.TypeApproval}))
+	if err != nil || len(mine.Msg.Entries) != 1 {
+		t.Errorf("bob does not find what was said in his name: %v %v", mine, err)
+	}
 	said := h.said("7")
 	approval := said[1].Predicate.(*attest.Approval)
 	if w := approval.WitnessedBy; w == nil || w.Forge != "example.com" || w.Account != "2" || w.Review != "101" || approval.ApprovedAt.Format(time.RFC3339) != at(1) ||

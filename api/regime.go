@@ -103,6 +103,11 @@ func (s *Server) keysOf(id string) (keys []roster.KeyID, known bool) {
 				keys = append(keys, k.ID)
 			}
 		}
+		for _, a := range p.Accounts { // what forges say in their name
+			if id := roster.KeyID(attest.AccountID(a.Forge, a.ID)); !slices.Contains(keys, id) {
+				keys = append(keys, id)
+			}
+		}
 	}
 	return keys, known
 }

@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"slices"
 	"strconv"
@@ -252,6 +253,9 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 		change(p.Repository, p.Change.ID)
 	case *Approval:
 		change(p.Repository, p.Change.ID)
+		if w := p.WitnessedBy; w != nil {
+			keys = append(keys, SignerKey(AccountID(w.Forge, w.Account)))
+		}
 	case *Admission:
 		change(p.Repository, p.Change.ID)
 	case *Release:
@@ -286,6 +290,13 @@ func searchKeys(b *Bundle, st *Statement, key *PublicKey) []string {
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
+}
+
+// AccountID is the id under which an index knows an account on a forge, where a key's id
+// stands: SHA-256 of "countersign account v1\n" ‖ host ‖ "\n" ‖ immutable id. It signs
+// nothing; what forges say of it is found under it.
+func AccountID(host, id string) KeyID {
+	return sha256.Sum256([]byte("countersign account v1\n" + strings.ToLower(host) + "\n" + id))
 }
 
 // SubjectKey finds the statements about a digest.

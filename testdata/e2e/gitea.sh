@@ -316,4 +316,8 @@ head -c 5000000 /dev/zero > large
 refuses 413 "${post[@]}" -H 'X-Gitea-Delivery: x-4' --data-binary @large
 curl -sf "$COUNTERSIGN_SERVER/metrics" | grep '^countersign_forge'
 
+say "10. what the forge said in bob's name"
+countersign log search --person bob --type approval | tee bob.log
+[ "$(grep -c '#[0-9]' bob.log)" -ge 9 ] || fail "bob does not find what was said in his name"
+
 say "all of it as it must be"
