@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,17 @@ the digest of its statement. It counts from the next verdict on, and cannot be l
   countersign attest revocation --session 5f2c… --reason mistake --by alice --comment 'it read a poisoned issue' --key alice.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case len(statements)+len(keys)+len(people)+len(sessions) == 0:
+				return wrong("what is taken back? --statement, --revoke-key, --person or --session names it")
+			case reason == "":
+				return wrong("--reason is needed: mistake, compromise, departed or superseded")
+			case by == "":
+				var err error
+				if by, err = a.holder(c.Context(), f); err != nil {
+					return err
+				}
+			}
 			rev := &attest.Revocation{Reason: reason, By: by, Comment: comment}
 			st := &attest.Statement{Predicate: rev}
 			add := func(kind attest.RevokedKind, digest, person string) {
@@ -65,9 +77,33 @@ the digest of its statement. It counts from the next verdict on, and cannot be l
 	fl.StringArrayVar(&sessions, "session", nil, "id of an agent's session, as authorship names it: what was made in it does not go")
 	fl.StringVar(&since, "since", "", "of keys and people: what was logged before this time still counts, such as before a compromise (default: nothing does)")
 	fl.StringVar(&reason, "reason", "", "mistake, compromise, departed or superseded (needed)")
-	fl.StringVar(&by, "by", "", "roster id of the signer (needed)")
+	fl.StringVar(&by, "by", "", "roster id of the signer (default: whose --key is, as the ledger's policy says)")
 	fl.StringVar(&comment, "comment", "", "what happened")
 	return c
+}
+
+// holder is the roster id of whose key signs, asked of the ledger.
+func (a *app) holder(ctx context.Context, f signing) (string, error) {
+	if f.offline || f.print {
+		return "", wrong("--by is needed where nobody is asked: the roster id of the signer")
+	}
+	key, err := a.key(f.key)
+	if err != nil {
+		return "", err
+	}
+	l, err := a.connect()
+	if err != nil {
+		return "", err
+	}
+	set, err := a.policySet(ctx, l, "")
+	if err != nil {
+		return "", err
+	}
+	me, err := signer(set.Roster, key.Public().ID(), f.key)
+	if err != nil {
+		return "", err
+	}
+	return me.ID, nil
 }
 
 func newAttestStatement(a *app) *cobra.Command {

@@ -101,6 +101,8 @@ func classifyRPC(e *connect.Error) (int, string) {
 	switch {
 	case e.Code() == connect.CodeUnauthenticated:
 		text += "\nCheck --token or COUNTERSIGN_TOKEN"
+	case strings.Contains(text, "KEY_TIME"):
+		text += "\nThe owners give it a new date, or a new key a place, in people.yaml (policy publish)"
 	case strings.Contains(text, "may not make"):
 		text += "\npeople.yaml says who may make what: `may:` of services, `owners:` and `officers:` of people"
 	}

@@ -21,8 +21,8 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	if c.Why != "" {
 		a.printf("       %s: %s\n", c.Kind, c.Why)
 	}
-	if c.Kind == policy.NoBaseline {
-		a.printf("       → The owners of the policy say in `baselines:` of policy.yaml at which commit the record begins; all above it is judged.\n")
+	if next := remedies[c.Kind]; next != "" {
+		a.printf("       → %s\n", next)
 	}
 	a.printf("%s\n", a.faint(fmt.Sprintf("       policy %s v%d sha256:%.12s…  log %s as of size %d, at %s", c.Policy.Name, c.Policy.Version, c.Policy.Digest,
 		c.Log.Origin, c.Log.Size, c.Log.Time.Format(time.RFC3339))))
@@ -39,6 +39,15 @@ func (a *app) render(d *policy.Decision, verbose bool) {
 	a.renderIgnored(d, verbose)
 	a.renderVouched(d)
 	a.renderPosture(d)
+}
+
+// remedies say what is next where it is no rule that denies.
+var remedies = map[policy.Kind]string{
+	policy.NoBaseline:      "The owners of the policy say in baselines: of policy.yaml at which commit the record begins; all above it is judged.",
+	policy.NoRelease:       "Whoever built it says so with countersign attest release.",
+	policy.AmbiguousSource: "Take the wrong one back: countersign log search --type release --subject sha256:…, and countersign attest revocation --statement DIGEST.",
+	policy.NoChange:        "CI attests it with countersign attest range, for the past as well; for what cannot be attested owners record a gap (countersign gap).",
+	policy.Frozen:          "Two officers or owners let releases go on with countersign freeze lift.",
 }
 
 func (a *app) verdict(v policy.Verdict) string {
