@@ -32,14 +32,14 @@ func (v *Verifier) checkSigner(it *item) *Refusal {
 		return refuse(UntrustedKey, "%s is nobody's in the roster", nameOf(it.key))
 	}
 	it.principal, it.validity = p, []roster.Validity{p.Validity, k.Validity}
-	if a, ok := it.statement.Predicate.(*attest.Approval); ok && (a.WitnessedBy != nil || p.Kind == roster.Service) {
-		return v.checkWitnessed(it, people, a)
-	}
 	if ours && !it.summary() {
 		return refuse(UntrustedKey, "%s signed a %s; only the trusted service's count", p.ID, typ)
 	}
 	if r := checkClaims(it.key, k); r != nil {
 		return r
+	}
+	if a, ok := it.statement.Predicate.(*attest.Approval); ok && (a.WitnessedBy != nil || p.Kind == roster.Service) {
+		return v.checkWitnessed(it, people, a)
 	}
 	it.assurance = roster.ByKey
 	return v.checkSpeaker(it, people)
