@@ -18,7 +18,7 @@ type notes struct {
 }
 
 // maxMade bounds what a chain remembers of what others made of it.
-const maxMade = 64
+const maxMade = 8
 
 // incidents opens what the chain says about incidents. Under its key nothing is found;
 // asking for it is how a pack knows that these links were wanted.
