@@ -43,6 +43,7 @@ type gateAnswer struct {
 	DecidedAt   attest.Time       `json:"decidedAt"`
 	ExpiresAt   attest.Time       `json:"expiresAt"`
 	Nonce       string            `json:"nonce,omitzero"`
+	BreakGlass  *policy.GlassUse  `json:"breakGlass,omitzero"` // of an allow (break-glass)
 	Failed      []failedRule      `json:"failed"`
 	Awaiting    []policy.Awaiting `json:"awaiting"`
 	RequestID   string            `json:"requestId"`
@@ -102,7 +103,7 @@ func summaryOf(v *verdict, q question, id string) gateAnswer {
 		Verdict: c.Verdict, Kind: c.Kind, Why: c.Why, DryRun: q.dryRun, Logged: v.bundle != nil,
 		Repository: c.Repository, Environment: c.Environment, Release: c.Release, Artifact: c.Artifact, Plan: c.Plan,
 		From: c.From, To: c.To, Changes: len(c.Changes), Policy: c.Policy, Log: c.Log,
-		DecidedAt: c.DecidedAt, ExpiresAt: c.ExpiresAt, Nonce: c.Nonce, Awaiting: c.Awaiting, RequestID: id,
+		DecidedAt: c.DecidedAt, ExpiresAt: c.ExpiresAt, Nonce: c.Nonce, Awaiting: c.Awaiting, BreakGlass: c.BreakGlass, RequestID: id,
 	}
 	for _, r := range c.Rules {
 		if r.Failed > 0 {

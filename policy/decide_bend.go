@@ -244,6 +244,9 @@ func (j *judge) deafGrant(request, g item) (Kind, string) {
 		if st.holds(g.by.ID) && j.on(checkGlassAuthor) {
 			return SelfApproval, fmt.Sprintf("%s is among the authors of %s, or runs an agent that is", g.by.ID, nameOf(&st.result))
 		}
+		if why := j.unenrolled(g.by.ID, st.merge); why != "" {
+			return EnrolledLater, why
+		}
 	}
 	return "", ""
 }

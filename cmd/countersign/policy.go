@@ -96,7 +96,7 @@ func (a *app) showPolicy(set *policy.Set) error {
 	for _, p := range set.Roster.Principals() {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", p.ID, describe(p), may(p))
 	}
-	fmt.Fprintln(w, "\t\t\nENVIRONMENT\tAPPROVALS COUNT\tBASELINES")
+	fmt.Fprintln(w, "\t\t\nENVIRONMENT\tGATE\tAPPROVALS COUNT\tBASELINES")
 	for _, e := range set.Environments {
 		var starts []string
 		for _, b := range set.Baselines {
@@ -104,7 +104,7 @@ func (a *app) showPolicy(set *policy.Set) error {
 				starts = append(starts, b.Commit[:12])
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", e.Name, e.Approvals, strings.Join(starts, ", "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Name, e.Mode, e.Approvals, strings.Join(starts, ", "))
 	}
 	if err := w.Flush(); err != nil {
 		return err
