@@ -30,7 +30,8 @@ type letter struct {
 	// index is set, and logged true, once the log has answered.
 	index     uint64
 	logged    bool
-	duplicate bool // the log had it before this run
+	duplicate bool   // the log had it before this run
+	log       string // what signed the receipt of a letter that was logged before this run
 }
 
 // Limits of one call. The server takes 4 MiB; bundles are base64 already.
@@ -80,7 +81,7 @@ func (o *outbox) enclose(st *attest.Statement) (l *letter, found bool, err error
 			return nil, false, wrong("%s is damaged; remove it and run this again (%v)", o.path(state, l.digest), err)
 		}
 		if l.logged = state == "logged" && b.Receipt != nil; l.logged {
-			l.index, l.duplicate = b.Receipt.Index, true
+			l.index, l.duplicate, l.log = b.Receipt.Index, true, logOf(b.Receipt.Checkpoint)
 		}
 		l.text, err = withoutReceipt(b)
 		return l, true, err
@@ -93,6 +94,18 @@ func (o *outbox) enclose(st *attest.Statement) (l *letter, found bool, err error
 		return nil, false, err
 	}
 	return l, false, o.write("pending", l.digest, l.text)
+}
+
+// logOf names the log that signed a checkpoint: its name, and what its signature line begins
+// with, which is the hash of its key.
+func logOf(checkpoint []byte) string {
+	_, lines, _ := bytes.Cut(checkpoint, []byte("\n\n"))
+	line, _, _ := bytes.Cut(lines, []byte("\n"))
+	words := bytes.Fields(line)
+	if len(words) != 3 {
+		return ""
+	}
+	return string(words[1]) + " " + string(words[2][:min(5, len(words[2]))])
 }
 
 func withoutReceipt(b *attest.Bundle) ([]byte, error) {

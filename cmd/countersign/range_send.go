@@ -48,10 +48,13 @@ func (r *rangeRun) send(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	letters := r.letters()
+	if err := r.doubt(ctx, l, letters); err != nil {
+		return err
+	}
 	if err := r.recognise(ctx, l); err != nil {
 		return err
 	}
-	letters := r.letters()
 	bar := r.progress(len(letters), "submitting")
 	defer bar.done()
 	carry := func(ctx context.Context, bundles [][]byte) ([]*countersignv1.AppendResult, error) {
@@ -104,6 +107,33 @@ func (a *app) attestReviewed(ctx context.Context, id, head, target string, f ran
 		return err
 	}
 	return r.report("change "+id, a.now().Sub(began))
+}
+
+// doubt holds receipts in the outbox against the ledger: of each log that gave some, the newest.
+// What a log has that was made anew, restored from before, or is another one, is sent again.
+func (r *rangeRun) doubt(ctx context.Context, l *ledger, letters []*letter) error {
+	newest := make(map[string]*letter)
+	for _, x := range letters {
+		if x.logged && (newest[x.log] == nil || x.index > newest[x.log].index) {
+			newest[x.log] = x
+		}
+	}
+	for log, x := range newest {
+		e, err := r.entry(ctx, l, x.index)
+		if err == nil && e.StatementDigest == x.digest.String() {
+			continue
+		}
+		if err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+			return err
+		}
+		r.notef("the ledger does not hold what the outbox says was logged (#%d): it is sent again\n", x.index)
+		for _, y := range letters {
+			if y.logged && y.log == log {
+				y.logged, y.duplicate = false, false
+			}
+		}
+	}
+	return nil
 }
 
 // recognise asks the log for the statements that this run signed anew: another
