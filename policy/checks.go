@@ -43,6 +43,7 @@ const (
 	checkRevoked       check = "revoked"           // what was taken back gives no credit
 	checkRevoker       check = "revoker"           // only by who may
 	checkTiming        check = "timing"            // before the merge where the rule says so
+	checkUnbroken      check = "unbroken"          // a no ends what was said before it
 	checkAge           check = "age"               // not too old
 	checkLevel         check = "level"             // of the level that the slot asks
 	checkTeam          check = "team"              // and team
@@ -158,6 +159,7 @@ var checks = [...]check{
 	checkRevoked,
 	checkRevoker,
 	checkTiming,
+	checkUnbroken,
 	checkAge,
 	checkLevel,
 	checkTeam,

@@ -16,6 +16,7 @@ type voice struct {
 	item
 	late      bool // logged after the change was admitted
 	assurance roster.Assurance
+	earlier   *voice // the same, said before and not late; nil where this is not late either
 }
 
 // heard is what reviewers said of one change: who approves, and who objects.
@@ -43,7 +44,7 @@ func (j *judge) hear(m *merge, s *authors) heard {
 	}
 	for _, id := range order {
 		if it := said[id].latest(); it != nil {
-			j.count(&w, *it, m)
+			j.count(&w, *it, said[id].before, m)
 		}
 	}
 	slices.SortFunc(w.approvals, func(a, b voice) int { return cmp.Compare(a.Index(), b.Index()) })
@@ -60,8 +61,9 @@ func heldBack(approval, before item) bool {
 	return !a.Negative() && b.Negative() && a.ApprovedAt.Before(b.ApprovedAt.Time)
 }
 
-// count files one reviewer's latest word.
-func (j *judge) count(w *heard, it item, m *merge) {
+// count files one reviewer's latest word, and of the approvals that it repeats the one
+// that was in time.
+func (j *judge) count(w *heard, it item, before []item, m *merge) {
 	switch decision(it) {
 	case attest.Rejected:
 		w.vetoes = append(w.vetoes, it)
@@ -70,13 +72,30 @@ func (j *judge) count(w *heard, it item, m *merge) {
 			j.ignore(it, Revoked, m.change, "was taken back")
 			return
 		}
-		w.approvals = append(w.approvals, voice{
-			item: it, late: len(j.admissions[m.ID]) > 0 && it.Index() > m.first,
-			assurance: it.proves(),
-		})
+		v := voice{item: it, late: j.late(it, m), assurance: it.proves()}
+		if v.late {
+			v.earlier = j.inTime(before, m)
+		}
+		w.approvals = append(w.approvals, v)
 	case attest.Withdrawn:
 		j.ignore(it, Revoked, m.change, "%s took their word back", it.by.ID)
 	}
+}
+
+func (j *judge) late(it item, m *merge) bool {
+	return len(j.admissions[m.ID]) > 0 && it.Index() > m.first
+}
+
+// inTime finds, of approvals that were said again, the one that counts where a rule wants
+// them before the merge: what proves most of its person, and then the newest.
+func (j *judge) inTime(before []item, m *merge) *voice {
+	var best *voice
+	for _, it := range before {
+		if !j.late(it, m) && !j.revoked(it) && (best == nil || it.proves() >= best.assurance) {
+			best = &voice{item: it, assurance: it.proves()}
+		}
+	}
+	return best
 }
 
 // proves is the assurance of an approval. The roster may be another than the verifier's.

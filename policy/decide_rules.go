@@ -141,8 +141,12 @@ func (j *judge) describeStudy(st *study, origin attest.Origin) {
 		if a.via != nil {
 			v.WitnessedBy = a.via.ID
 		}
-		r.Approved = append(r.Approved, v)
 		j.cite(a.item, "approval of "+name)
+		if a.earlier != nil {
+			v.Earlier = a.earlier.Index()
+			j.cite(a.earlier.item, "approval of "+name)
+		}
+		r.Approved = append(r.Approved, v)
 	}
 	for _, a := range st.vetoes {
 		j.cite(a, "rejection of "+name)
@@ -386,6 +390,9 @@ func (j *judge) timing(q *Require) Timing {
 // usable picks the approvals that are in time for a rule and young enough.
 func (j *judge) usable(r *Rule, st *study, before bool) (voices []voice, late, old int) {
 	for _, v := range st.approvals {
+		if before && v.earlier != nil {
+			v = *v.earlier
+		}
 		switch {
 		case before && v.late && j.on(checkTiming):
 			late++

@@ -35,6 +35,7 @@ func (j *judge) acceptWitnessed(it item, a *attest.Approval) (item, bool) {
 // themselves: whoever has somebody's token on a forge must not lift what their key said.
 type testimony struct {
 	own, forge *item
+	before     []item // approvals that the latest word repeats, in log order
 }
 
 // latest is the reviewer's word that counts; nil for none.
@@ -69,8 +70,18 @@ func (j *judge) hearWord(w *testimony, it item, m *merge) {
 		}
 	}
 	supersede := func(old *item) {
-		if old != nil {
-			j.ignore(*old, Superseded, m.change, "%s spoke again later, in entry %d", it.by.ID, it.Index())
+		switch {
+		case old == nil:
+		case decision(*old) == attest.Approved && (decision(it) == attest.Approved || !j.on(checkUnbroken)) && (old.via == nil) == (it.via == nil):
+			w.before = append(w.before, *old)
+		default:
+			gone := []item{*old}
+			if j.on(checkUnbroken) {
+				gone, w.before = append(w.before, *old), nil
+			}
+			for _, was := range gone {
+				j.ignore(was, Superseded, m.change, "%s spoke again later, in entry %d", it.by.ID, it.Index())
+			}
 		}
 	}
 	switch {

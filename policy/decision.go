@@ -164,6 +164,8 @@ type Voice struct {
 	WitnessedBy string `json:"witnessedBy,omitempty"`
 	Index       uint64 `json:"index"`
 	Late        bool   `json:"late"` // logged after the admission
+	// Earlier is the entry in which they said the same before the admission, where Late.
+	Earlier uint64 `json:"earlier,omitzero"`
 }
 
 // Finding is how one rule fared with one change.

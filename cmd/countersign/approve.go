@@ -70,8 +70,7 @@ func newApprove(a *app) *cobra.Command {
 		Long: `Show each change at its newest attested head: who wrote it, what it touches, how far
 it reaches, which signs of AI it carries. Then ask, and sign. An approval is for this
 head and these environments; a push after it needs a new one. What you have approved with
-this key already is not signed again: the later one would count, and after the merge it is
-late (--again signs it, where a rule wants a younger one).
+this key already is not signed again (--again signs it, where a rule wants a younger one).
 
 With --release, approve each change of an artifact (or a commit) that waits for you: there is
 no approval of a release besides.
@@ -107,7 +106,7 @@ was said of it.`,
 	fl.StringVar(&f.ssh, "ssh", "", "sign with a key in your ssh-agent: its .pub file, fingerprint or comment (none: the only one)")
 	fl.Lookup("ssh").NoOptDefVal = anyKey
 	fl.BoolVar(&f.yes, "yes", false, "do not ask")
-	fl.BoolVar(&f.again, "again", false, "sign once more what you have approved: the later approval counts instead, by its own time")
+	fl.BoolVar(&f.again, "again", false, "sign once more what you have approved, where a rule wants a younger approval")
 	return c
 }
 

@@ -10,8 +10,7 @@ import (
 )
 
 // approvedBefore is the entry in which somebody approved this head for all these environments
-// with this key, and of which they have not spoken since; ok says that there is one. An
-// approval given again would take its place, and with it its time: after the merge it is late.
+// with this key, and of which they have not spoken since; ok says that there is one.
 func (a *app) approvedBefore(ctx context.Context, l *ledger, me *roster.Principal, ch *found, f *approving) (index uint64, ok bool, err error) {
 	if f.again || f.offline || f.print || f.out != "" || f.decision != string(attest.Approved) {
 		return 0, false, nil

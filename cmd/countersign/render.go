@@ -165,7 +165,7 @@ func voices(list []policy.Voice) string {
 		if v.WitnessedBy != "" {
 			who += " (on " + v.WitnessedBy + ")"
 		}
-		if v.Late {
+		if v.Late && v.Earlier == 0 {
 			who += " (late)"
 		}
 		out = append(out, who)
