@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/roster"
 )
@@ -63,6 +65,7 @@ type passage struct {
 	from    time.Time // when the log took the verdict
 	until   time.Time
 	index   uint64
+	authors []string // of what it let through, and who runs agents among them
 }
 
 // passages counts the uses of a case, in log order. Those whose verdict was taken back
@@ -74,7 +77,28 @@ func (j *judge) passages(digest string) []passage {
 		subject := subjectOf(it.Statement())
 		at := slices.IndexFunc(out, func(u passage) bool { return u.subject == subject && it.Time().Before(u.until) })
 		if at < 0 {
-			out = append(out, passage{subject, it.Time(), earlier(p.ExpiresAt.Time, it.Time().Add(j.in.Set.ValidFor)), it.Index()})
+			out = append(out, passage{subject, it.Time(), earlier(p.ExpiresAt.Time, it.Time().Add(j.in.Set.ValidFor)), it.Index(), AuthorsIn(p)})
+		}
+	}
+	return out
+}
+
+// AuthorsIn lists the authors that a logged verdict names, with who runs agents among them.
+func AuthorsIn(p *attest.Decision) []string {
+	var core struct {
+		Changes []struct {
+			Authors []struct {
+				Who string `json:"who"`
+			} `json:"authors"`
+		} `json:"changes"`
+	}
+	if err := json.Unmarshal(p.Core, &core); err != nil {
+		return nil // the service signed it: another version of its form
+	}
+	var out []string
+	for _, c := range core.Changes {
+		for _, a := range c.Authors {
+			out = append(out, a.Who)
 		}
 	}
 	return out
@@ -107,7 +131,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // owed finds the first use of a case that enough people have not reviewed since, and by
-// when they should. Who asked or granted reviews nothing.
+// when they should. Who asked, granted or wrote what went through reviews nothing.
 func (j *judge) owed(digest string) (use *passage, due time.Time) {
 	b, uses := j.in.Set.BreakGlass, j.passages(digest)
 	if b == nil {
@@ -124,7 +148,8 @@ func (j *judge) owed(digest string) (use *passage, due time.Time) {
 	for i := range uses {
 		people := make(map[string]bool)
 		for _, r := range reviews {
-			if r.by.Kind == roster.Person && !parties[r.by.ID] && r.Index() > uses[i].index {
+			wrote := slices.Contains(uses[i].authors, r.by.ID) && j.on(checkGlassReviewer)
+			if r.by.Kind == roster.Person && !parties[r.by.ID] && !wrote && r.Index() > uses[i].index {
 				people[r.by.ID] = true
 			}
 		}

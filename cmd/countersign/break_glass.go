@@ -118,7 +118,7 @@ func newGlassAnswer(a *app, action attest.BreakGlassAction) *cobra.Command {
 		Example: `  countersign break-glass grant 8c0f… --comment 'seen with bob on the bridge' --key carol.pem`,
 	}
 	if action == attest.GlassReview {
-		c.Use, c.Short = "review CASE --outcome justified|unjustified --comment TEXT", "Review what was done, as another than who asked and granted"
+		c.Use, c.Short = "review CASE --outcome justified|unjustified --comment TEXT", "Review what was done, as another than who asked, granted or wrote it"
 		c.Example = `  countersign break-glass review 8c0f… --outcome justified --comment 'the fix was right, test added' --key dave.pem`
 		c.Flags().StringVar(&outcome, "outcome", "", "justified or unjustified (needed); both end what is owed")
 		_ = c.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions([]string{string(attest.GlassJustified), string(attest.GlassUnjustified)}, cobra.ShellCompDirectiveNoFileComp))

@@ -24,6 +24,7 @@ type glassCase struct {
 	Granted  []string           `json:"granted"`
 	Uses     []uint64           `json:"uses"` // indexes of the first verdict of each use
 	Reviewed []glassReview      `json:"reviewed"`
+	wrote    []string           // what went through, or run an agent that did
 }
 
 type glassReview struct {
@@ -168,6 +169,7 @@ func (a *app) glassUses(ctx context.Context, l *ledger, c *glassCase) error {
 			if d.BreakGlass == c.Digest && d.ExpiresAt.After(until) {
 				until = d.ExpiresAt.Time
 				c.Uses = append(c.Uses, e.Index)
+				c.wrote = append(c.wrote, policy.AuthorsIn(d)...)
 			}
 		}
 	}
@@ -179,7 +181,7 @@ func (a *app) glassUses(ctx context.Context, l *ledger, c *glassCase) error {
 // state says in a word what is next.
 func (c *glassCase) state(now time.Time) string {
 	reviewed := len(c.Uses) > 0 && slices.ContainsFunc(c.Reviewed, func(r glassReview) bool {
-		return r.Index > c.Uses[len(c.Uses)-1] && r.By != c.Request.By && !slices.Contains(c.Granted, r.By)
+		return r.Index > c.Uses[len(c.Uses)-1] && r.By != c.Request.By && !slices.Contains(c.Granted, r.By) && !slices.Contains(c.wrote, r.By)
 	})
 	switch over := !now.Before(c.Request.NotAfter.Time); {
 	case reviewed:

@@ -3,6 +3,7 @@ package scenario
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -70,10 +71,13 @@ func (t *teller) used(s *step, now attest.Time) error {
 	if err != nil {
 		return err
 	}
-	to := string(t.id(s.arg(1)))
+	to, core := string(t.id(s.arg(1))), "{}"
+	if who := s.opt("authors", ""); who != "" {
+		core = `{"changes":[{"authors":[{"who":"` + strings.ReplaceAll(who, ",", `"},{"who":"`) + `"}]}]}`
+	}
 	return t.sign(s, "service", []attest.Subject{{Digest: map[string]string{"gitCommit": to}}, {Digest: map[string]string{"sha256": attest.DigestOf([]byte(s.opt("artifact", "a"))).String()}}}, &attest.Decision{
 		Repository: s.opt("repo", Repository), Environment: s.opt("env", "production"), Verdict: attest.VerdictBreakGlass, BreakGlass: digest, To: to,
-		DecidedAt: now, ExpiresAt: attest.At(now.Add(15 * time.Minute)), Core: jsontext.Value("{}"), Annex: jsontext.Value("{}"),
+		DecidedAt: now, ExpiresAt: attest.At(now.Add(15 * time.Minute)), Core: jsontext.Value(core), Annex: jsontext.Value("{}"),
 	})
 }
 
