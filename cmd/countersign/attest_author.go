@@ -42,19 +42,11 @@ authenticates you as an author. Only the author's own word "human" is believed;
 }
 
 func (a *app) authorship(ctx context.Context, idsOf []string, repository, head string, origin attest.Origin, operator string, agents []attest.Agent, f signing) error {
+	me, _, err := a.speaker(ctx, f.key, "")
+	if err != nil {
+		return err
+	}
 	l, err := a.connect()
-	if err != nil {
-		return err
-	}
-	key, err := a.key(f.key)
-	if err != nil {
-		return err
-	}
-	set, err := a.policySet(ctx, l, "")
-	if err != nil {
-		return err
-	}
-	me, err := signer(set.Roster, key.Public().ID(), f.key)
 	if err != nil {
 		return err
 	}

@@ -69,19 +69,7 @@ func (a *app) attestPlan(ctx context.Context, path string, f planning) error {
 	if err != nil {
 		return err
 	}
-	l, err := a.connect()
-	if err != nil {
-		return err
-	}
-	key, err := a.key(f.key)
-	if err != nil {
-		return err
-	}
-	set, err := a.policySet(ctx, l, "")
-	if err != nil {
-		return err
-	}
-	me, err := signer(set.Roster, key.Public().ID(), f.key)
+	me, set, err := a.speaker(ctx, f.key, "")
 	if err != nil {
 		return err
 	}

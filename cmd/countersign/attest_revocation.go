@@ -87,19 +87,7 @@ func (a *app) holder(ctx context.Context, f signing) (string, error) {
 	if f.offline || f.print {
 		return "", wrong("--by is needed where nobody is asked: the roster id of the signer")
 	}
-	key, err := a.key(f.key)
-	if err != nil {
-		return "", err
-	}
-	l, err := a.connect()
-	if err != nil {
-		return "", err
-	}
-	set, err := a.policySet(ctx, l, "")
-	if err != nil {
-		return "", err
-	}
-	me, err := signer(set.Roster, key.Public().ID(), f.key)
+	me, _, err := a.speaker(ctx, f.key, "")
 	if err != nil {
 		return "", err
 	}

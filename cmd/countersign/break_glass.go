@@ -182,19 +182,7 @@ func willNotCount(set *policy.Set, c *glassCase, p *attest.BreakGlass) string {
 
 // logGlass signs in the name of the key's holder.
 func (a *app) logGlass(ctx context.Context, p *attest.BreakGlass, trust string, f signing, allowed func(*policy.Set) error) error {
-	key, err := a.key(f.key)
-	if err != nil {
-		return err
-	}
-	l, err := a.connect()
-	if err != nil {
-		return err
-	}
-	set, err := a.policySet(ctx, l, trust)
-	if err != nil {
-		return err
-	}
-	me, err := signer(set.Roster, key.Public().ID(), f.key)
+	me, set, err := a.speaker(ctx, f.key, trust)
 	if err != nil {
 		return err
 	}

@@ -188,7 +188,12 @@ func (r *ciRun) fetchAdvice(l lack) string {
 			b.WriteString("With actions/checkout: fetch-depth: 0\n")
 		}
 	} else {
-		fmt.Fprintf(&b, "%s lacks %s\n", r.flags.repo, strings.Join(l.refs, ", "))
+		var refs []string
+		for _, spec := range l.refs {
+			theirs, _, _ := strings.Cut(strings.TrimPrefix(spec, "+"), ":")
+			refs = append(refs, theirs)
+		}
+		fmt.Fprintf(&b, "The clone in %s lacks %s\n", r.flags.repo, strings.Join(refs, ", "))
 	}
 	b.WriteString("Fetch it, or let --fetch do it: " + shellWords(l.fetch(r.flags.repo, r.flags.remote)))
 	if !l.shallow && r.needs.ranged {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/attest/gitfacts"
+	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/roster"
 	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
 )
@@ -66,6 +67,25 @@ func signer(r *roster.Roster, id attest.KeyID, name string) (*roster.Principal, 
 		return nil, refused("%s is nobody's key in the roster of this log (key id %s); an owner adds it to people.yaml", name, id)
 	}
 	return p, nil
+}
+
+// speaker is who holds a key file, by the policy set in force, and that set. Without a trust
+// folder the ledger is believed about it; what is signed is judged by those who have one.
+func (a *app) speaker(ctx context.Context, keyFile, trust string) (*roster.Principal, *policy.Set, error) {
+	key, err := a.key(keyFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := a.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := a.policySet(ctx, l, trust)
+	if err != nil {
+		return nil, nil, err
+	}
+	me, err := signer(set.Roster, key.Public().ID(), keyFile)
+	return me, set, err
 }
 
 // parseSubject reads what a command line names: a file, "sha256:hex" or a commit.

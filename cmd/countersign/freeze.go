@@ -135,19 +135,7 @@ const maxFreezes = 10_000
 
 // logFreeze signs in the name of the key's holder.
 func (a *app) logFreeze(ctx context.Context, p *attest.Freeze, trust string, f signing) error {
-	key, err := a.key(f.key)
-	if err != nil {
-		return err
-	}
-	l, err := a.connect()
-	if err != nil {
-		return err
-	}
-	set, err := a.policySet(ctx, l, trust)
-	if err != nil {
-		return err
-	}
-	me, err := signer(set.Roster, key.Public().ID(), f.key)
+	me, set, err := a.speaker(ctx, f.key, trust)
 	if err != nil {
 		return err
 	}
