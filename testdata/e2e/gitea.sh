@@ -175,8 +175,20 @@ proposes() {
   mkdir -p "app/$(dirname "$2")" && echo "$3" > "app/$2"
   git -C app add . && git -C app commit -q -S -m "$1" && git -C app push -qf origin "$1" 2>> push.log
   HEAD=$(git -C app rev-parse HEAD)
+  for branch in main "$1"; do # Gitea takes up a push after it has answered
+    for _ in $(seq 100); do curl -sf -o /dev/null -u alice:for-this-run-1 "$API/repos/acme/app/branches/$branch" && break; sleep 0.1; done
+  done
   PR=$(api alice POST /repos/acme/app/pulls "{\"title\":\"$1\",\"head\":\"$1\",\"base\":\"main\"}" | sed -n 's/.*"number":\([0-9]*\),"user".*/\1/p')
   [ -n "$PR" ] || fail "no pull request"
+}
+# settled waits until Gitea shows the branch of PR as it was pushed.
+settled() {
+  HEAD=$(git -C app rev-parse HEAD)
+  for _ in $(seq 100); do
+    api alice GET "/repos/acme/app/pulls/$PR" | grep -q "\"sha\":\"$HEAD\"" && return
+    sleep 0.1
+  done
+  fail "change $PR does not get to head $HEAD"
 }
 # reviews WHO EVENT leaves its number in REVIEW.
 reviews() { REVIEW=$(api "$1" POST "/repos/acme/app/pulls/$PR/reviews" "{\"event\":\"$2\",\"body\":\"seen\",\"commit_id\":\"$HEAD\"}" | field id); }
@@ -242,6 +254,7 @@ proposes third other four
 reviews bob APPROVED
 logged approval "$PR" 1
 echo five > app/other && git -C app commit -q -S -a --amend -m third && git -C app push -qf origin third 2>> push.log
+settled
 merges
 logged admission "$PR" 1
 asks v3 1 DENY STALE_APPROVAL
