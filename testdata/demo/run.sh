@@ -39,7 +39,11 @@ ends() {
   [ "$got" = "$want" ] || { echo "demo: expected exit $want, got $got" >&2; exit 1; }
 }
 
-SERVER=
+SERVER= TOKEN_AGENT=
+unplug() {
+  [ -z "$TOKEN_AGENT" ] || { kill "$TOKEN_AGENT" 2>/dev/null; wait "$TOKEN_AGENT" 2>/dev/null; } || true
+  TOKEN_AGENT=
+}
 stop() {
   if [ -n "$SERVER" ]; then
     kill "$SERVER" 2>/dev/null || true
@@ -47,7 +51,7 @@ stop() {
     SERVER=
   fi
 }
-trap stop EXIT
+trap 'stop; unplug' EXIT
 
 # The people are the history's pseudonyms. dev-b3d8d0 committed everything and
 # wrote nothing: it is the forge. Levels and roles are the story's.
@@ -60,7 +64,7 @@ setup() {
     rm -rf "$DEMO"
   fi
   mkdir -p "$DEMO/keys" && touch "$DEMO/.countersign-demo"
-  cp -r "$ROOT/testdata/demo/policy" "$ROOT/testdata/demo/plans" "$ROOT/testdata/demo/security-key.pub" "$DEMO/"
+  cp -r "$ROOT/testdata/demo/policy" "$ROOT/testdata/demo/plans" "$DEMO/"
   git clone -q "$ROOT/testdata/litestream-history.bundle" "$DEMO/litestream"
   git -C "$DEMO/litestream" fetch -q "$ROOT/testdata/litestream-history.bundle" 'refs/pull/*:refs/pull/*'
   cd "$DEMO"
@@ -71,7 +75,12 @@ begin() {
   say "In the environment: COUNTERSIGN_SERVER=$COUNTERSIGN_SERVER COUNTERSIGN_REPOSITORY=$COUNTERSIGN_REPOSITORY"
   say "Keys for people, an agent and services (made alike for $(echo $PEOPLE | sed 's/:[a-z]*//g') $OTHERS):"
   run countersign keygen --out keys/dev-9f384c.pem
+  # dev-9f384c also has a security key, which a program plays, behind an ssh-agent's socket.
+  (cd "$ROOT" && go build -o "$DEMO/securitykey" ./testdata/demo/securitykey)
+  ./securitykey agent.sock security-key.pub &
+  TOKEN_AGENT=$!
   local p args=()
+  for p in $(seq 50); do [ -s security-key.pub ] && break; sleep 0.1; done
   for p in $PEOPLE; do
     [ "${p%:*}" = dev-9f384c ] || quiet countersign keygen --out "keys/${p%:*}.pem"
     args+=(--person "${p%:*},level=${p#*:},email=${p%:*}@example.com,key=keys/${p%:*}.pub$([ "${p%:*}" != dev-9f384c ] || echo ,ssh=security-key.pub)")
@@ -217,8 +226,14 @@ presence() {
   quiet countersign approve --plan plans/move.sh --environment production --key keys/dev-ea3d90.pem --yes
   run countersign approve --plan plans/move.sh --environment production --key keys/dev-6ac6e5.pem --yes
   ends 1 countersign verify plans/move.sh --plan --environment production --trust trust
-  say "dev-9f384c has a security key on the roster. It is hardware, so this script does not have it, and nor has an agent:"
+  say "dev-9f384c has a security key on the roster:"
   run countersign inbox --as dev-9f384c --environment production
+  say "It signs when it is touched. (Here a program plays it, testdata/demo/securitykey, and touches itself. A real one"
+  say "does not, and owners vouch for touch only where they have seen the hardware.)"
+  export SSH_AUTH_SOCK=$PWD/agent.sock
+  run countersign approve --plan plans/move.sh --environment production --ssh=security-key.pub --yes
+  unset SSH_AUTH_SOCK
+  ends 0 countersign verify plans/move.sh --plan --environment production --trust trust
   say "On a page it is a passkey: http://localhost:${LISTEN##*:}/console/ while the ledger runs (make serve). make e2e-console"
   say "does it in a real Chromium, with what must be refused: another page's answer, a replay, no PIN, a copied key."
 }
