@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,23 +130,30 @@ func (a *app) policyInit(dir string, owners []string, all []roster.Principal) er
 		return wrong("%v", err)
 	}
 	blueprint := policy.Blueprint()
+	var said strings.Builder
+	var written []string
 	for _, f := range []struct{ name, text string }{
 		{"policy.yaml", blueprint.Policy}, {"domains.yaml", blueprint.Domains}, {"people.yaml", people},
 	} {
 		path := filepath.Join(dir, f.name)
 		if _, err := os.Stat(path); err == nil {
-			a.printf("%s  kept\n", path)
+			fmt.Fprintf(&said, "%s  kept\n", path)
 			continue
 		}
 		if err := writeNew(path, []byte(f.text), 0o644); err != nil {
 			return err
 		}
-		a.printf("%s  written\n", path)
+		written = append(written, path)
+		fmt.Fprintf(&said, "%s  written\n", path)
 	}
 	set, err := policy.ReadFolder(dir)
-	if err != nil {
+	if err != nil { // nothing half written: what was kept is the person's own
+		for _, path := range written {
+			err = errors.Join(err, os.Remove(path))
+		}
 		return err
 	}
+	a.printf("%s", said.String())
 	a.printf("policy set %s version %d, sha256:%s\n", set.Name, set.Version, set.Digest())
 	a.noteBeginning(set)
 	return nil
