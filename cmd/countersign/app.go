@@ -69,12 +69,31 @@ Exit codes: 0 allowed, or done; 1 no; 2 wrong use or input; 3 could not tell;
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return wrong("%v; see: %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newKeygen(a), newAttest(a), newCI(a), newRun(a), newApprove(a), newInbox(a), newSubmit(a), newAttach(a), newImport(a), newVerify(a), newPack(a),
-		newLog(a), newExplain(a), newCohort(a), newFollow(a), newMonitor(a), newPolicy(a), newFreeze(a), newBreakGlass(a), newGap(a), newTrust(a))
+	a.addCommands(root)
 	explainArgs(root)
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	a.complete(root)
 	return root
+}
+
+// addCommands groups the commands by who uses them.
+func (a *app) addCommands(root *cobra.Command) {
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"For whoever makes changes and releases:", []*cobra.Command{newKeygen(a), newCI(a), newAttest(a), newRun(a), newSubmit(a), newAttach(a), newImport(a)}},
+		{"For reviewers:", []*cobra.Command{newInbox(a), newApprove(a), newExplain(a)}},
+		{"For gates and auditors:", []*cobra.Command{newVerify(a), newPack(a), newLog(a)}},
+		{"For owners of the policy:", []*cobra.Command{newPolicy(a), newTrust(a), newFreeze(a), newBreakGlass(a), newGap(a)}},
+		{"For whoever watches:", []*cobra.Command{newCohort(a), newFollow(a), newMonitor(a)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			root.AddCommand(c)
+		}
+	}
 }
 
 // explainArgs lets a command that gets too few or too many arguments say which it takes,
