@@ -6,7 +6,7 @@ package attest
 // Objects prove the merged commit, its first parent, the trees that differ
 // between them, and the first-parent chain from there down to the base of the
 // reviewed head. Replay and PatchEqual are claims of the signer, who is named in
-// every verdict that rests on them; anybody with a clone can recompute them (TRUST T3).
+// every verdict that rests on them; anybody with a clone can recompute them.
 type Admission struct {
 	Repository   string    `json:"repository"`
 	Change       ChangeRef `json:"change"`

@@ -7,7 +7,7 @@ import (
 // An Assertion is a reviewer's own signature inside an approval, by a key that cannot
 // sign statements: an SSH key, also in a security key, or a passkey. It is over
 // Presented. The statement around it is signed by the console key, which is transport
-// and no more (TRUST T7). Exactly one of the two is there.
+// and no more. Exactly one of the two is there.
 type Assertion struct {
 	SSH     []byte                    `json:"ssh,omitempty"` // SSHSIG, binary, in SSHNamespace
 	Passkey *credential.PasskeyAnswer `json:"passkey,omitempty"`

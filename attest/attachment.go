@@ -10,7 +10,7 @@ import (
 // only hash and signature. It counts from where it is logged itself: else somebody
 // could log a hash early, and show later what it was an approval of.
 //
-// The subject is the payload that it carries. It is the service's (TRUST T7: nothing
+// The subject is the payload that it carries. It is the service's (nothing
 // rests on its word, as what it carries is signed and proven by itself).
 type Attachment struct {
 	// Bundle is the statement's, in JSON, with the receipt of its entry.

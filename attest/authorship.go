@@ -1,7 +1,7 @@
 package attest
 
 // Authorship says who or what wrote a change. Its subject is the head commit.
-// The author's own signature authenticates them as its author (TRUST T5); only
+// The author's own signature authenticates them as its author; only
 // the author's own word "human" is believed; anybody's "ai" is.
 type Authorship struct {
 	Repository    string           `json:"repository"`

@@ -5,7 +5,7 @@ package attest
 //
 // Who wrote it, which paths it touches and what its trailers say are not told
 // but derived from Objects; Paths is the signer's own reading, and one that
-// differs from what the objects say is refused (TRUST T1).
+// differs from what the objects say is refused.
 type Change struct {
 	Repository string    `json:"repository"`
 	Change     ChangeRef `json:"change"`

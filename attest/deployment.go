@@ -5,7 +5,7 @@ const maxExposed = 64
 
 // A Deployment says that a release went to an environment, by whom, under which
 // decision, and what it was exposed to. Its subjects are the artifacts, by sha256. It
-// should come from somebody other than the CI that built the release (TRUST T12).
+// should come from somebody other than the CI that built the release.
 type Deployment struct {
 	Environment  string `json:"environment"`
 	Target       string `json:"target,omitempty"`

@@ -16,7 +16,7 @@ const (
 //
 // Later statements supersede earlier ones of the same id. One that makes less of the
 // incident counts only once a second person has signed the same payload, so a
-// statement names no author of its own: who signed is who says so (TRUST T15).
+// statement names no author of its own: who signed is who says so.
 type Incident struct {
 	ID       string   `json:"id"` // as the incident's own system calls it, such as "INC-7"
 	Title    string   `json:"title,omitempty"`

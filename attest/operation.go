@@ -19,7 +19,7 @@ type Operation struct {
 	Source      OperationSource `json:"source"`
 	Tool        OperationTool   `json:"tool"`
 	// Derived is DerivedFromPlan when the signer's own tool read the plan file that
-	// is the subject, and Claimed when the list came beside it (TRUST T13).
+	// is the subject, and Claimed when the list came beside it.
 	Derived    Derivation   `json:"derived"`
 	Operations []Operations `json:"operations"`
 	// Counts has the number of operations of each verb, those that were left out as

@@ -3,7 +3,7 @@ package attest
 // A Release says which commit an artifact was built from. Its subjects are the
 // artifacts, by sha256. From and To bound the range that the signer means to
 // release; the verifier walks from To to the last allowed release or a baseline
-// itself, whatever From says (TRUST T2).
+// itself, whatever From says.
 type Release struct {
 	Repository string `json:"repository"`
 	Name       string `json:"name"` // such as a tag

@@ -43,7 +43,7 @@ func (p *SLSAProvenance) Validate() error {
 
 // Source returns the repository and commit of a git dependency
 // ("git+https://host/path@ref" with a gitCommit digest). When there is not
-// exactly one such commit, ok is false: an artifact has one source (TRUST T13).
+// exactly one such commit, ok is false: an artifact has one source.
 func (p *SLSAProvenance) Source() (repository, commit string, ok bool) {
 	for _, d := range p.BuildDefinition.ResolvedDependencies {
 		c := d.Digest["gitCommit"]

@@ -29,7 +29,7 @@ func (a *author) person() *roster.Principal {
 	return nil
 }
 
-// authors is the author set of one change (TRUST T5): whoever wrote, committed,
+// authors is the author set of one change: whoever wrote, committed,
 // co-wrote or opened it, and whoever runs the agents among them. Git's word only
 // ever adds people.
 type authors struct {
@@ -247,7 +247,7 @@ func (s *authors) authenticated() bool {
 }
 
 // authorLevel is what rules see of the authors' levels. A name that nobody stands behind
-// may be anybody's (TRUST T5), so it lends nobody its level.
+// may be anybody's, so it lends nobody its level.
 func (j *judge) authorLevel(st *study) int {
 	if !st.authenticated() && j.on(checkOwnLevel) {
 		return -1

@@ -106,7 +106,7 @@ func rankOf(b attest.Binding) int {
 }
 
 // bind says how the reviewed head and the merged commit are known to be the same
-// change (TRUST T3). Trees are derived; that a replay is clean is the admitter's
+// change. Trees are derived; that a replay is clean is the admitter's
 // word, which counts for nothing where the history itself says otherwise.
 func (j *judge) bind(m *merge, review closure) (attest.Binding, string) {
 	if m.head == "" {

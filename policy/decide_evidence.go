@@ -67,7 +67,7 @@ type identity struct {
 
 // inOrder returns what was gathered in log order. A statement counts once, at its
 // first index, however often it was logged or handed in: its identity is signer
-// and what they signed (TRUST T8). Other spellings of it are noted, because taking back
+// and what they signed. Other spellings of it are noted, because taking back
 // one takes back all.
 func (j *judge) inOrder() []*verify.Evidence {
 	g := j.in.Gathered

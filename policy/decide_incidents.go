@@ -53,7 +53,7 @@ func (j *judge) readIncidents() *happened {
 			out.ignored = append(out.ignored, Ignored{Index: n.Link.Index, Kind: r.Kind, Type: clean(r.PredicateType), Signer: clean(r.Signer), Why: clean(r.Check + ": " + r.Why)})
 			continue
 		}
-		// The same statement is the same word, however often it was logged (TRUST T8).
+		// The same statement is the same word, however often it was logged.
 		said := spoken{n.Evidence.Signer(), n.Evidence.Digest()}
 		it, ok := sub.accept(n.Evidence)
 		if !ok || seen[said] {

@@ -187,7 +187,7 @@ func (j *judge) planOrigin(s *authors, plan *planned) attest.Origin {
 }
 
 // classifyPlan computes the blast radius from the resources. What no service derived,
-// and what nobody lists, has the highest tier (TRUST T13).
+// and what nobody lists, has the highest tier.
 func (j *judge) classifyPlan(st *study) {
 	plan := st.plan
 	st.class = j.in.Set.Domains.ClassifyOperations(plan.operations)

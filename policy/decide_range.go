@@ -49,7 +49,7 @@ func (j *judge) starts() map[gitfacts.ID]start {
 }
 
 // findRange walks down the first-parent chain, over commits that their own hashes
-// prove, to the nearest trusted start strictly below the commit (TRUST T2). The
+// prove, to the nearest trusted start strictly below the commit. The
 // nearest one is enough: what lies below it was judged then.
 func (j *judge) findRange() {
 	starts := j.starts()

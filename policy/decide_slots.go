@@ -16,7 +16,7 @@ type seat struct {
 
 // seatsOf lists the places that a rule wants filled. While an author is not
 // authenticated they may be anybody, an approver too: then one more distinct
-// person is needed (TRUST T5).
+// person is needed.
 func (j *judge) seatsOf(r *Require, s *authors) []seat {
 	out := make([]seat, 0, len(r.Slots)+1)
 	for i := range r.Slots {

@@ -15,7 +15,7 @@ type source struct {
 	repository, commit, name string
 }
 
-// findSource finds the one commit that the artifact was built from (TRUST T13).
+// findSource finds the one commit that the artifact was built from.
 //
 // All statements of authorised builders must agree on the commit, those taken
 // back as well: whoever can add a statement or a revocation must not be able to

@@ -113,7 +113,7 @@ func (j *judge) hearWord(w *testimony, it item, m *merge) {
 }
 
 // leastOf is the least that a seat takes as proof of a person for a change: forges are
-// believed only where a rule says so, and never for the highest tier (TRUST T7).
+// believed only where a rule says so, and never for the highest tier.
 func (j *judge) leastOf(st *seat, m *merge) roster.Assurance {
 	least := st.least()
 	if least == roster.ByForge && m.highest && j.on(checkForgeTier) {

@@ -254,7 +254,7 @@ type Ignored struct {
 	Why    string `json:"why"`
 }
 
-// Posture shows an organisation's own settings in every verdict (TRUST T15).
+// Posture shows an organisation's own settings in every verdict.
 type Posture struct {
 	Paths      int              `json:"paths"`      // touched by this release
 	LowestTier int              `json:"lowestTier"` // of them, how many fell to the lowest tier

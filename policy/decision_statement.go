@@ -179,7 +179,7 @@ const (
 
 // Summary is the decision as a SLSA verification summary: a repetition for
 // others' tools, which names the logged decision by digest and opens nothing by
-// itself. What audit mode would have denied is FAILED (TRUST T15), and so is what went
+// itself. What audit mode would have denied is FAILED, and so is what went
 // because somebody broke the glass: rules failed. Its one level says so.
 func (d *Decision) Summary(verifier string, logged attest.Digest) (*attest.Statement, error) {
 	c := &d.Core

@@ -19,7 +19,7 @@ type historian struct {
 	said  []spoken
 }
 
-// spoken is the identity of a statement (TRUST T8).
+// spoken is the identity of a statement.
 type spoken struct {
 	signer roster.KeyID
 	digest attest.Digest

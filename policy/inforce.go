@@ -9,7 +9,7 @@ import (
 	"github.com/countersign-dev/countersign/verify"
 )
 
-// firstSet is the genesis that the trust folder pins, signed by its owners (TRUST T11).
+// firstSet is the genesis that the trust folder pins, signed by its owners.
 // The set comes from the log, and nothing about it is believed but its digest: it must
 // be the pinned one, and at least two distinct people who own the policy, by the trust
 // folder and by the set itself, must have signed it; one only with the flag named unsafe.

@@ -8,7 +8,7 @@ import (
 	"github.com/countersign-dev/countersign/policy/roster"
 )
 
-// posture shows the organisation's own settings in every verdict (TRUST T15).
+// posture shows the organisation's own settings in every verdict.
 func (j *judge) posture() {
 	p, s := &j.d.Annex.Posture, j.in.Set
 	p.ByLevel = make(map[string]int, len(s.Levels))
@@ -86,7 +86,7 @@ func (j *judge) sortIgnored() {
 const ruleUpcoming = "upcoming"
 
 // Passed reports whether the verdict may be repeated as PASSED: an allow for which
-// no rule failed, those that only watch included (TRUST T15); a rule whose date is
+// no rule failed, those that only watch included; a rule whose date is
 // still to come only warns. A dry run passes nothing.
 func (d *Decision) Passed() bool {
 	return d.Core.Verdict == Allow && !d.Annex.Posture.DryRun &&

@@ -11,7 +11,7 @@ import (
 )
 
 // A Console is where people approve with an SSH key or a passkey. Its key signs around
-// what they signed, and adds nothing to it (TRUST T7).
+// what they signed, and adds nothing to it.
 type Console struct {
 	Key   *attest.PublicKey
 	Valid roster.Validity

@@ -414,7 +414,7 @@ func TestViewsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TRUST T1: what a statement says is held against the raw objects, and what was
+// What a statement says is held against the raw objects, and what was
 // left out or invented is named.
 func TestALyingCIJobIsNamed(t *testing.T) {
 	w := newWorld(t)

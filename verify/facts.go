@@ -8,7 +8,7 @@ import (
 )
 
 // checkFacts derives the git facts of a change or an admission from the raw
-// objects that it carries, and holds what it says against them (TRUST T1). One
+// objects that it carries, and holds what it says against them. One
 // without objects only claims: it passes, and has no facts.
 func (v *Verifier) checkFacts(it *item) *Refusal {
 	var told told

@@ -101,7 +101,7 @@ func TestARangeBeginsAtItsBaseline(t *testing.T) {
 	}
 }
 
-// Row D18 and TRUST T2: nobody's word shortens a range.
+// Row D18: nobody's word shortens a range.
 func TestARangeHasEveryCommitBelowItsEnd(t *testing.T) {
 	w := newWorld(t)
 	l := newLine(w, 3)
@@ -162,7 +162,7 @@ func (w *world) allow(to gitfacts.ID, edit func(*attest.Decision)) *attest.Decis
 	return d
 }
 
-// TRUST T2: the last allowed release is a start, if it is just that.
+// The last allowed release is a start, if it is just that.
 func TestARangeBeginsAtTheLastAllowedRelease(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit   func(*attest.Decision)
@@ -227,7 +227,7 @@ func digestSubject(hex string) attest.Subject {
 	return attest.Subject{Digest: map[string]string{"sha256": hex}}
 }
 
-// TRUST T13: one artifact, one source.
+// One artifact, one source.
 func TestAnArtifactHasOneSource(t *testing.T) {
 	w := newWorld(t)
 	l := newLine(w, 2)
@@ -289,7 +289,7 @@ func TestJunkIsListedAndIgnored(t *testing.T) {
 	}
 }
 
-// An index that invents an entry's key gives it no other meaning (TRUST T9).
+// An index that invents an entry's key gives it no other meaning.
 func TestAnInventedKeyGivesNoMeaning(t *testing.T) {
 	w := newWorld(t)
 	l := newLine(w, 1)

@@ -140,7 +140,7 @@ func sealPack(text string) []byte {
 	return fmt.Appendf([]byte(body), `{"end":%d,"sha256":"%x"}`+"\n", strings.Count(body, "\n"), sha256.Sum256([]byte(body)))
 }
 
-// Rows H21 and H31, and TRUST T10: whoever makes a pack can leave the log's
+// Rows H21 and H31: whoever makes a pack can leave the log's
 // entries out of it, and cannot make the pack say two things.
 func TestPacksThatAreRefused(t *testing.T) {
 	w, l, req, text := packed(t)

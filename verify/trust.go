@@ -22,13 +22,13 @@ const (
 
 const maxChain = 5 // certificates of a timestamp authority
 
-// Trust is where all trust starts (TRUST T11): which log, timestamp authority
+// Trust is where all trust starts: which log, timestamp authority
 // and service are believed, and which policy set and owners are the first. It
 // comes from a folder of the verifier's own, never from whom it verifies.
 type Trust struct {
 	Log      *tlog.Verifier // its origin is the log's name
 	LogValid roster.Validity
-	// Service signs verdicts, and nothing else (TRUST T7).
+	// Service signs verdicts, and nothing else.
 	Service      *attest.PublicKey
 	ServiceValid roster.Validity
 	// Timestamps are the authority's certificates: its own first, the root last.
@@ -114,7 +114,7 @@ func (t *Trust) Check() error {
 	return t.distinctKeys()
 }
 
-// distinctKeys refuses one key in two roles (TRUST T7, attack H13).
+// distinctKeys refuses one key in two roles (attack H13).
 func (t *Trust) distinctKeys() error {
 	logKey, err := x509.MarshalPKIXPublicKey(t.Log.PublicKey())
 	if err != nil {

@@ -181,7 +181,7 @@ func certificatesOf(t *testing.T, w *world) []string {
 	return strings.SplitAfter(string(pem), "-----END CERTIFICATE-----\n")
 }
 
-// One key, one voice (TRUST T7).
+// One key, one voice.
 func TestOneKeyInTwoRolesIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.trust.Service = w.key("bob").Public()

@@ -86,7 +86,7 @@ func (e *Evidence) VouchedBy() string { return e.vouched }
 func (e *Evidence) Leaf() tlog.Hash { return e.leaf }
 
 // Digest is the SHA-256 of the signed payload. With Signer, Said is the identity of
-// the statement (TRUST T8).
+// the statement.
 func (e *Evidence) Digest() attest.Digest { return e.digest }
 
 // Said is the digest of what the signer themselves signed: Digest, but for an assertion

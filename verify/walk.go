@@ -14,7 +14,7 @@ const walkAhead = 32
 
 // walk follows first parents from To down to the first start below it. Only
 // parents that raw objects prove are followed: no word of anybody's can leave a
-// commit out (TRUST T2).
+// commit out.
 func (g *gatherer) walk() error {
 	out := g.out
 	if out.To == "" {

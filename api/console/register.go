@@ -124,7 +124,7 @@ type stanza struct {
 
 // registered checks a passkey that was made, and writes its stanza. Nothing here shows
 // who made it, so it proves no more than that somebody has the key, until the owners say
-// that they know better (TRUST T6).
+// that they know better.
 func (s *Console) registered(r *http.Request) (any, error) {
 	var in registering
 	if err := read(r, &in); err != nil {
@@ -186,7 +186,7 @@ func (s *Console) stanzaOf(m *made) (string, error) {
 }
 
 // endorse takes the signature of a passkey that the person has over the one that they
-// made. The new one then has at most the assurance of that (TRUST T6).
+// made. The new one then has at most the assurance of that.
 func (s *Console) endorse(r *http.Request) (any, error) {
 	var in answering
 	if err := read(r, &in); err != nil {

@@ -4,7 +4,7 @@
 // all of them, in which the stronger suspicion wins.
 //
 // None of it is proof that a person wrote anything. A finding can make a rule
-// stricter, and never relaxes one (TRUST T5).
+// stricter, and never relaxes one.
 package authorfacts
 
 import (

@@ -7,7 +7,7 @@ package gitfacts
 import "time"
 
 // MaxObjects is the largest size of the raw objects of one change, in bytes
-// before compression. Beyond it facts are claimed, not proven (TRUST T1).
+// before compression. Beyond it facts are claimed, not proven.
 const MaxObjects = 512 << 10
 
 // ID is a git object id in lower-case hex: 40 digits (SHA-1) or 64 (SHA-256).

@@ -12,7 +12,7 @@ import (
 )
 
 // A Repo reads a git repository with the git command, in a way that the
-// repository and the user's configuration cannot bend (TRUST T14): no replace
+// repository and the user's configuration cannot bend: no replace
 // refs, grafts, alternates or shallow history, no configuration but ours.
 // It is for one goroutine at a time; Close ends its process.
 type Repo struct {

@@ -77,7 +77,7 @@ func subjectOf(req *policy.Request, arg string, plan bool) (err error) {
 }
 
 // recomputePlan reads the plan file again and holds what it does against what was
-// judged (TRUST T13).
+// judged.
 func (a *app) recomputePlan(ctx context.Context, arg string, core *policy.Core, f deriving) error {
 	if _, err := os.Stat(arg); err != nil || len(core.Changes) == 0 || core.Changes[0].Plan == nil {
 		return nil // a digest was asked about, or nothing was judged

@@ -13,8 +13,8 @@ import (
 )
 
 // recompute reads a clone and finds again what a verdict took somebody's word
-// for: which commits the range holds, and how each reviewed head became its merge
-// (TRUST T3). What contradicts the verdict is an error that exits with 1, and
+// for: which commits the range holds, and how each reviewed head became its merge.
+// What contradicts the verdict is an error that exits with 1, and
 // names who claimed it; a clone that lacks what is needed exits with 3.
 func (a *app) recompute(ctx context.Context, dir string, core *policy.Core) error {
 	if core.From == "" || len(core.Changes) == 0 {

@@ -21,7 +21,7 @@ import (
 	"github.com/countersign-dev/countersign/verify"
 )
 
-// maxCached is how long an allow serves without the ledger (TRUST T12).
+// maxCached is how long an allow serves without the ledger.
 const maxCached = 15 * time.Minute
 
 // A verdictCache keeps the evidence of allows, by question. What it holds is believed as

@@ -47,7 +47,7 @@ type Bypass struct {
 }
 
 // A Coverage says who attests what runs in an environment. Without somebody besides the
-// CI that builds, nobody would see a bypass, and their number is unknown (TRUST T12).
+// CI that builds, nobody would see a bypass, and their number is unknown.
 type Coverage struct {
 	Environment string   `json:"environment"`
 	Repository  string   `json:"repository,omitempty"` // empty: of no known one

@@ -42,7 +42,7 @@ func (by Dimension) Several() bool {
 }
 
 // Unknown is the cohort of what nobody knows. It is a cohort of its own in every
-// dimension, and never counts as human, low or approved (TRUST T15).
+// dimension, and never counts as human, low or approved.
 const Unknown = "unknown"
 
 // None is the cohort without any: no AI, no domain, no team.

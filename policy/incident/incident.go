@@ -81,7 +81,7 @@ type Remark struct {
 // that makes less of the incident (a lower severity, a domain or cause less, less
 // confidence, a later start or earlier end) does so only from where a second person of
 // the roster has signed the same payload. A worse severity counts at once, from
-// whatever statement; a revocation takes an incident away from nobody (TRUST T15).
+// whatever statement; a revocation takes an incident away from nobody.
 func (h *History) At(size uint64) []*Incident {
 	var all []*Incident
 	open := make(map[string]*reading)

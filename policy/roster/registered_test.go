@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A passkey that was registered with another key proves no more than that one (TRUST T6).
+// A passkey that was registered with another key proves no more than that one.
 func TestAssuranceDoesNotRiseByRegistering(t *testing.T) {
 	passkey := func(n byte, name, rest string) string {
 		pem := strings.ReplaceAll(pemOf(t, newKey(t, elliptic.P256())), "\n", "\n  ")

@@ -79,7 +79,7 @@ type Key struct {
 	// approval with it proves is this or less.
 	Assurance Assurance
 	// RegisteredWith names another key of the same principal, which whoever made this one
-	// showed; then the assurance is at most that key's (TRUST T6). Empty: the owners vouch.
+	// showed; then the assurance is at most that key's. Empty: the owners vouch.
 	RegisteredWith string
 	Validity
 }

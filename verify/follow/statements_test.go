@@ -135,7 +135,7 @@ func (l trickster) View(ctx context.Context) (verify.LogView, error) {
 	return view, err
 }
 
-// TRUST T10: what somebody followed, nobody can leave out.
+// What somebody followed, nobody can leave out.
 func TestNothingIsLeftOutOfWhatWasFollowed(t *testing.T) {
 	s := newStage(t)
 	s.readAll()
