@@ -14,7 +14,8 @@ type BreakGlass struct {
 	By     string           `json:"by"` // roster id of the signer
 
 	// What a request asks for. Artifacts are sha256 digests of artifacts or plan files, for
-	// which it covers every change; Heads are reviewed heads, or commits without one.
+	// which it covers every change; Heads are merged commits, or
+	// reviewed heads, each of which stands for a merge that is bound to it.
 	Repository    string   `json:"repository,omitempty"`
 	Environment   string   `json:"environment,omitempty"`
 	Artifacts     []string `json:"artifacts,omitempty"`

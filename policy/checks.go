@@ -98,6 +98,7 @@ const (
 	checkGapFrom       check = "gap-from"          // from where the record ended
 	checkGapScope      check = "gap-scope"         // for this repository and environment
 	checkGlassScope    check = "glass-scope"       // break-glass: for this repository and environment
+	checkBentHead      check = "bent-head"         // and what was merged is the head that was named
 	checkGlassSubject  check = "glass-subject"     // and this artifact, plan or head
 	checkGlassTime     check = "glass-time"        // from its beginning to its end
 	checkGlassLimit    check = "glass-limit"       // within what the policy allows
@@ -206,6 +207,7 @@ var checks = [...]check{
 	checkExceptTime,
 	checkExceptScope,
 	checkExceptPaths,
+	checkBentHead,
 	checkSession,
 	checkAuditHolds,
 	checkGapOwners,

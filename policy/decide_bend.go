@@ -39,7 +39,7 @@ func (j *judge) isNamed(p *attest.BreakGlass) bool {
 }
 
 // covers reports whether a request names the subject of the decision, and with it every
-// change, or this one by its reviewed head, or by its commit where there is none.
+// change, or this one by its reviewed head or its commit.
 func (j *judge) covers(p *attest.BreakGlass, st *study) bool {
 	if !j.on(checkGlassSubject) || slices.Contains(p.Artifacts, j.subject()) {
 		return true
@@ -47,11 +47,17 @@ func (j *judge) covers(p *attest.BreakGlass, st *study) bool {
 	if st == nil || st.plan != nil {
 		return false
 	}
-	head := string(st.head)
-	if head == "" {
-		head = st.result.Commit
+	return slices.Contains(p.Heads, string(st.head)) || slices.Contains(p.Heads, st.result.Commit)
+}
+
+// coversRule reports whether a request covers what one rule found of a change. A reviewed
+// head stands for what was merged only where the rule takes how the one became the other.
+func (j *judge) coversRule(p *attest.BreakGlass, st *study, rule string) bool {
+	if j.covers(p, nil) || st.plan != nil || slices.Contains(p.Heads, st.result.Commit) {
+		return true
 	}
-	return slices.Contains(p.Heads, head)
+	i := slices.IndexFunc(j.in.Set.Rules, func(r Rule) bool { return r.ID == rule })
+	return i < 0 || j.isHead(&j.in.Set.Rules[i], st)
 }
 
 // breaks holds one request, and what came of it, against the policy; a kind says why it
@@ -141,6 +147,8 @@ func (j *judge) glassCovers(_ item, p *attest.BreakGlass) (Kind, string) {
 			case f.Held || f.Audit:
 			case !j.covers(p, st):
 				return verify.SubjectMismatch, fmt.Sprintf("does not name %s", nameOf(&st.result))
+			case !j.coversRule(p, st, f.Rule):
+				return Unbound, fmt.Sprintf("names the reviewed head of %s, and what was merged is not known to be that (%s): name commit %s, or the artifact", nameOf(&st.result), st.unbound, st.result.Commit)
 			case j.on(checkGlassHolds) && (alwaysHolds(f.Rule) || f.Kind == PolicyInvalid):
 				return f.Kind, fmt.Sprintf("%s of %s is none of a rule's demands, and nothing bends it", f.Rule, nameOf(&st.result))
 			case j.on(checkGlassKeeps) && slices.Contains(j.in.Set.BreakGlass.Keeps, f.Rule):

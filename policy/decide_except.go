@@ -36,16 +36,18 @@ func (j *judge) exception(r *Rule, st *study) *Exception {
 		case e.Rule != r.ID && j.on(checkExceptRule):
 		case !e.Alive(j.in.Now) && j.on(checkExceptTime):
 		case (e.Repository != j.in.Request.Repository || !slices.Contains(e.Environments, j.env.Name)) && j.on(checkExceptScope):
-		case j.excepts(e, st):
+		case j.excepts(e, r, st):
 			return e
 		}
 	}
 	return nil
 }
 
-// excepts reports whether an exception is for a change. Paths that are only claimed, and
-// those that change how other paths are read or checked, are covered by no pattern.
-func (j *judge) excepts(e *Exception, st *study) bool {
+// excepts reports whether an exception is for a change. A reviewed head stands for what was
+// merged only where the rule takes how the one became the other; the merged commit is always
+// itself. Paths that are only claimed, and those that change how other paths are read or
+// checked, are covered by no pattern.
+func (j *judge) excepts(e *Exception, r *Rule, st *study) bool {
 	if len(e.Artifacts) > 0 {
 		return slices.Contains(e.Artifacts, j.subject())
 	}
@@ -53,11 +55,7 @@ func (j *judge) excepts(e *Exception, st *study) bool {
 		return false
 	}
 	if len(e.Heads) > 0 {
-		head := string(st.head)
-		if head == "" {
-			head = string(st.ID)
-		}
-		return slices.Contains(e.Heads, head)
+		return slices.Contains(e.Heads, string(st.ID)) || slices.Contains(e.Heads, string(st.head)) && j.isHead(r, st)
 	}
 	if len(st.paths) == 0 || st.vars.Claimed && j.on(checkClaimed) {
 		return false
@@ -70,6 +68,12 @@ func (j *judge) excepts(e *Exception, st *study) bool {
 		}
 	}
 	return true
+}
+
+// isHead reports whether what was merged is what the reviewed head holds, as far as a rule
+// asks: whoever named the head, and looked at it, said nothing of anything else.
+func (j *judge) isHead(r *Rule, st *study) bool {
+	return accepts(r.Require.Bindings, st.binding) || !j.on(checkBentHead)
 }
 
 // exceptionsAlive lists those that count now, for whatever they are.

@@ -36,6 +36,7 @@ func (j *judge) acceptWitnessed(it item, a *attest.Approval) (item, bool) {
 type testimony struct {
 	own, forge *item
 	before     []item // approvals that the latest word repeats, in log order
+	ends       []item // every no: what it ended stays ended, whatever they approved since
 }
 
 // latest is the reviewer's word that counts; nil for none.
@@ -63,11 +64,14 @@ func (w *testimony) all() []item {
 
 // hearWord takes the next word of a reviewer, in log order.
 func (j *judge) hearWord(w *testimony, it item, m *merge) {
-	for _, old := range w.all() {
+	for _, old := range w.ends {
 		if j.on(checkOlder) && heldBack(it, old) {
 			j.ignore(it, Superseded, m.change, "%s said it before what they said in entry %d, and it was logged after", it.by.ID, old.Index())
 			return
 		}
+	}
+	if decision(it) != attest.Approved {
+		w.ends = append(w.ends, it)
 	}
 	supersede := func(old *item) {
 		switch {

@@ -17,7 +17,7 @@ type Exception struct {
 	Repository   string
 	Environments []string
 	// What it is for: one of the three. Paths cover a change all of whose paths they match;
-	// Heads a reviewed head (or a commit without one); Artifacts every change of an artifact,
+	// Heads a reviewed head, where the rule takes how it was merged, or a merged commit; Artifacts every change of an artifact,
 	// or a plan, by its sha256.
 	Paths            []string
 	Heads, Artifacts []string
