@@ -3,13 +3,14 @@ package policy
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
 
 // exceptions compares them one by one. One that is gone or ends earlier tightens; one that
-// comes and is within what the set before allows is an exception, which has a delay of its
-// own; all else waits.
+// comes and, with those that it may follow, is within what the set before allows is an
+// exception, which has a delay of its own; all else waits.
 func (d *differ) exceptions(a, b *Set) {
 	list := func(s *Set) map[string]Exception {
 		out := make(map[string]Exception)
@@ -23,7 +24,7 @@ func (d *differ) exceptions(a, b *Set) {
 		switch {
 		case was == nil:
 			e := Excepts
-			if is.Until.Sub(is.From) > a.Changes.MaxException {
+			if b.exceptedFor(is) > a.Changes.MaxException {
 				e = Waits
 			}
 			d.add(where, "", exceptionText(is), e)
@@ -46,6 +47,47 @@ func (d *differ) exceptions(a, b *Set) {
 			}
 		}
 	})
+}
+
+// exceptedFor is how long an exception lasts together with all of its set that may be for the
+// same change, so that short ones in a row are no long one. What overlaps counts once.
+func (s *Set) exceptedFor(e *Exception) time.Duration {
+	var all []*Exception
+	for i := range s.Exceptions {
+		if o := &s.Exceptions[i]; o.ID == e.ID || mayMeet(o, e) {
+			all = append(all, o)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Exception) int { return a.From.Compare(b.From) })
+	var sum time.Duration
+	var end time.Time
+	for _, o := range all {
+		from := o.From
+		if from.Before(end) {
+			from = end
+		}
+		if o.Until.After(from) {
+			sum, end = sum+o.Until.Sub(from), o.Until
+		}
+	}
+	return sum
+}
+
+// mayMeet reports whether two exceptions may be for the same change. Only heads and
+// artifacts are told apart by what they name: patterns can be spelled in many ways.
+func mayMeet(a, b *Exception) bool {
+	share := func(x, y []string) bool {
+		return slices.ContainsFunc(x, func(s string) bool { return slices.Contains(y, s) })
+	}
+	switch {
+	case a.Rule != b.Rule || a.Repository != b.Repository || !share(a.Environments, b.Environments):
+		return false
+	case len(a.Heads) > 0 && len(b.Heads) > 0:
+		return share(a.Heads, b.Heads)
+	case len(a.Artifacts) > 0 && len(b.Artifacts) > 0:
+		return share(a.Artifacts, b.Artifacts)
+	}
+	return true
 }
 
 func exceptionText(e *Exception) string {
