@@ -275,7 +275,7 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 	if f.repo != "" {
 		recomputed = a.recompute(ctx, f.repo, &d.Core)
 	}
-	contradicted := j.here != nil && j.said != nil && j.said.Core.Verdict.Opens() && !j.here.Core.Verdict.Opens()
+	contradicted := f.baseline == "" && j.here != nil && j.said != nil && j.said.Core.Verdict.Opens() && !j.here.Core.Verdict.Opens()
 	if d.Core.Plan != "" && d.Core.Verdict.Opens() {
 		recomputed = a.recomputePlan(ctx, arg, &d.Core, f.deriving)
 	}
@@ -295,7 +295,7 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 		}
 	} else {
 		a.render(d, f.verbose)
-		a.sayChecked(j)
+		a.sayChecked(j, f.baseline)
 	}
 	switch {
 	case contradicted:
@@ -312,13 +312,15 @@ func (a *app) conclude(ctx context.Context, arg string, j *judgement, f verifyin
 	return silent(exitNo)
 }
 
-func (a *app) sayChecked(j *judgement) {
+func (a *app) sayChecked(j *judgement, baseline string) {
 	if j.cached != "" {
 		a.printf("%s  the ledger was not asked: %s\n        decided again from the evidence of %s, which serves until %s\n", a.red("cached"), strings.ReplaceAll(j.cached, "\n", " "),
 			j.here.Core.Log.Time.Format(time.RFC3339), j.here.Core.Log.Time.Add(maxCached).Format(time.RFC3339))
 		return
 	}
 	switch {
+	case j.here != nil && j.said != nil && baseline != "":
+		a.printf("decided here under the policy of %s; under the one in force the ledger says %s\n", baseline, j.said.Core.Verdict)
 	case j.here != nil && j.said != nil:
 		a.printf("checked here: evidence, proofs and git facts, under the trust folder; same verdict: %v\n", j.here.Core.Verdict == j.said.Core.Verdict)
 	case j.here != nil:
