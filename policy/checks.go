@@ -83,6 +83,7 @@ const (
 	checkCommand       check = "command"           // with the command that the layout names
 	checkPermitted     check = "permitted"         // an agent does only what it was permitted
 	checkNewest        check = "newest"            // by the newest word about it
+	checkInOrder       check = "in-order"          // which was not held back
 	checkGrantor       check = "grantor"           // of somebody who answers for it still
 	checkNamed         check = "named"             // and nothing is permitted to an agent that nobody knows
 	checkMerger        check = "merger"            // admissions agree on who merged, or it is not known
@@ -200,6 +201,7 @@ var checks = [...]check{
 	checkCommand,
 	checkPermitted,
 	checkNewest,
+	checkInOrder,
 	checkGrantor,
 	checkNamed,
 	checkRecomputers,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/countersign-dev/countersign/attest"
 	"github.com/countersign-dev/countersign/policy/roster"
@@ -98,12 +99,22 @@ func (j *judge) permitOf(agent *roster.Principal) (permit item, why string) {
 	}
 	by := newest.Statement().Predicate.(*attest.AgentPermissions).GrantedBy
 	switch {
+	case j.on(checkInOrder) && slices.ContainsFunc(said, func(o item) bool { return signedBefore(newest, o) }):
+		return item{}, fmt.Sprintf("what it was permitted (#%d) was signed before what was logged first: permit it again", newest.Index())
 	case j.revoked(newest):
 		return item{}, fmt.Sprintf("what it was permitted (#%d) was taken back", newest.Index())
 	case !j.answersFor(agent, by) && j.on(checkGrantor):
 		return item{}, fmt.Sprintf("%s, who permitted it (#%d), neither runs it nor owns the policy", by, newest.Index())
 	}
 	return newest, ""
+}
+
+// signedBefore reports whether a permission says that it was given before another that was
+// logged first: then somebody held it back, and it may be the wider one. A permission that
+// begins later was signed, at the latest, when it was logged.
+func signedBefore(newest, before item) bool {
+	given := func(it item) time.Time { return it.Statement().Predicate.(*attest.AgentPermissions).GrantedAt.Time }
+	return before.Index() < newest.Index() && given(newest).Before(earlier(given(before), before.Time()))
 }
 
 // answersFor reports whether somebody may say what an agent may do.

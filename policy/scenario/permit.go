@@ -11,8 +11,13 @@ import (
 
 // permit lets somebody say what an agent may do: permit WHO AGENT capability:resource….
 // Options: env (production unless said), max, deny=capability:resource, for (how long; a
-// day unless said), irreversible, operator.
+// day unless said), irreversible, operator, at (when it was signed, from now).
 func (t *teller) permit(s *step, now attest.Time) error {
+	said, err := time.ParseDuration(s.opt("at", "0s"))
+	if err != nil {
+		return err
+	}
+	now = attest.At(now.Add(said))
 	long, err := time.ParseDuration(s.opt("for", "24h"))
 	if err != nil {
 		return err
