@@ -112,6 +112,7 @@ const (
 	checkGlassKeeps    check = "glass-keeps"       // and not those that the policy keeps
 	checkGlassReviewed check = "glass-reviewed"    // no review of the team is late
 	checkGlassReviewer check = "glass-reviewer"    // and others gave it
+	checkGlassSaw      check = "glass-saw"         // after what they review
 	checkGlassTeam     check = "glass-team"        // other teams are not hindered
 	checkIncidents     check = "incidents"         // every incident of the log is seen by the rules that ask
 	checkReaches       check = "reaches"           // an incident or a change of no known domain is of any
@@ -228,6 +229,7 @@ var checks = [...]check{
 	checkGlassKeeps,
 	checkGlassReviewed,
 	checkGlassReviewer,
+	checkGlassSaw,
 	checkGlassTeam,
 	checkIncidents,
 	checkReaches,

@@ -149,7 +149,7 @@ func (j *judge) owed(digest string) (use *passage, due time.Time) {
 		people := make(map[string]bool)
 		for _, r := range reviews {
 			wrote := slices.Contains(uses[i].authors, r.by.ID) && j.on(checkGlassReviewer)
-			if r.by.Kind == roster.Person && !parties[r.by.ID] && !wrote && r.Index() > uses[i].index {
+			if r.by.Kind == roster.Person && !parties[r.by.ID] && !wrote && r.Index() > uses[i].index && j.saw(r, &uses[i]) {
 				people[r.by.ID] = true
 			}
 		}
@@ -158,6 +158,12 @@ func (j *judge) owed(digest string) (use *passage, due time.Time) {
 		}
 	}
 	return nil, time.Time{}
+}
+
+// saw reports whether a review says that it was given after a use. One that was kept since
+// an earlier use says nothing of this one.
+func (j *judge) saw(review item, use *passage) bool {
+	return !review.Statement().Predicate.(*attest.BreakGlass).SaidAt.Before(use.from) || !j.on(checkGlassSaw)
 }
 
 // teamsOf are the teams of who asked for a case: a review is owed by all of them. Who is

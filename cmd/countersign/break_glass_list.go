@@ -25,6 +25,7 @@ type glassCase struct {
 	Uses     []uint64           `json:"uses"` // indexes of the first verdict of each use
 	Reviewed []glassReview      `json:"reviewed"`
 	wrote    []string           // what went through, or run an agent that did
+	used     time.Time          // last, by the verdict of the use
 }
 
 type glassReview struct {
@@ -32,6 +33,7 @@ type glassReview struct {
 	Index   uint64                   `json:"index"`
 	Outcome attest.BreakGlassOutcome `json:"outcome"`
 	Comment string                   `json:"comment"`
+	said    time.Time
 }
 
 func newGlassList(a *app) *cobra.Command {
@@ -129,7 +131,7 @@ func (a *app) glassCases(ctx context.Context, l *ledger, repository string) ([]*
 		case p.Action == attest.GlassGrant:
 			c.Granted = append(c.Granted, p.By)
 		case p.Action == attest.GlassReview:
-			c.Reviewed = append(c.Reviewed, glassReview{p.By, e.Index, p.Outcome, p.Comment})
+			c.Reviewed = append(c.Reviewed, glassReview{p.By, e.Index, p.Outcome, p.Comment, p.SaidAt.Time})
 		}
 	}
 	for _, c := range out {
@@ -169,6 +171,9 @@ func (a *app) glassUses(ctx context.Context, l *ledger, c *glassCase) error {
 			if d.BreakGlass == c.Digest && d.ExpiresAt.After(until) {
 				until = d.ExpiresAt.Time
 				c.Uses = append(c.Uses, e.Index)
+				if d.DecidedAt.After(c.used) {
+					c.used = d.DecidedAt.Time
+				}
 				c.wrote = append(c.wrote, policy.AuthorsIn(d)...)
 			}
 		}
@@ -181,7 +186,7 @@ func (a *app) glassUses(ctx context.Context, l *ledger, c *glassCase) error {
 // state says in a word what is next.
 func (c *glassCase) state(now time.Time) string {
 	reviewed := len(c.Uses) > 0 && slices.ContainsFunc(c.Reviewed, func(r glassReview) bool {
-		return r.Index > c.Uses[len(c.Uses)-1] && r.By != c.Request.By && !slices.Contains(c.Granted, r.By) && !slices.Contains(c.wrote, r.By)
+		return r.Index > c.Uses[len(c.Uses)-1] && !r.said.Before(c.used) && r.By != c.Request.By && !slices.Contains(c.Granted, r.By) && !slices.Contains(c.wrote, r.By)
 	})
 	switch over := !now.Before(c.Request.NotAfter.Time); {
 	case reviewed:

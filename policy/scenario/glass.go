@@ -20,7 +20,7 @@ import (
 //
 // Options of request: artifacts and heads (names, with commas), env, repo, from and for
 // (durations from now), uses, plan (instead of artifacts); of used: artifact; of review:
-// outcome.
+// outcome; of grant and review: at (when it was signed, from now).
 
 // request enacts one.
 func (t *teller) request(s *step, now attest.Time) error {
@@ -58,6 +58,11 @@ func (t *teller) answer(s *step, now attest.Time) error {
 	if err != nil {
 		return err
 	}
+	said, err := time.ParseDuration(s.opt("at", "0s"))
+	if err != nil {
+		return err
+	}
+	now = attest.At(now.Add(said))
 	p := &attest.BreakGlass{Action: attest.GlassGrant, By: s.opt("as", principal(s.arg(0))), Case: digest, SaidAt: now}
 	if s.verb == "review" {
 		p.Action, p.Outcome, p.Comment = attest.GlassReview, attest.BreakGlassOutcome(s.opt("outcome", "justified")), "read"
