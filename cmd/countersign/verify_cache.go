@@ -94,6 +94,8 @@ func (a *app) askOrCached(ctx context.Context, req policy.Request, trust *verify
 		return cache.keep(req, j.pack)
 	case err == nil:
 		return cache.drop(req)
+	case j.said != nil && j.said.Core.Verdict != policy.Allow: // it was reached, and said no
+		return errors.Join(err, cache.drop(req))
 	case !isUnreachable(err):
 		return err
 	}

@@ -2,12 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/countersign-dev/countersign/policy"
 	"github.com/countersign-dev/countersign/policy/scenario"
+	countersignv1 "github.com/countersign-dev/countersign/proto/gen/countersign/v1"
+	"github.com/countersign-dev/countersign/proto/gen/countersign/v1/countersignv1connect"
 	"github.com/countersign-dev/countersign/verify"
 )
 
@@ -61,6 +69,40 @@ func TestWhatACachedVerdictServesFor(t *testing.T) {
 				t.Error("serves another environment")
 			}
 		})
+	}
+}
+
+// A ledger that says no, and then gives no evidence, was reached: nothing of before serves.
+func TestWhoSaidNoIsNotUnreachable(t *testing.T) {
+	t.Cleanup(func() { _ = scenario.Clean() })
+	told, err := scenario.Tell(scenario.Story{Text: "mode cachedPass\n" + reviewedStory}, scenario.Attack)
+	if err != nil || told.Err != nil {
+		t.Fatal(err, told)
+	}
+	at := told.Input.Gathered.View.Time.Add(time.Second)
+	for _, verdict := range []policy.Verdict{policy.Allow, policy.Deny} {
+		mux := http.NewServeMux()
+		mux.Handle(countersignv1connect.VerifierServiceVerifyProcedure, connect.NewUnaryHandler(countersignv1connect.VerifierServiceVerifyProcedure,
+			func(_ context.Context, r *connect.Request[countersignv1.VerifyRequest]) (*connect.Response[countersignv1.VerifyResponse], error) {
+				d := policy.Decide(told.Input)
+				d.Core.Nonce, d.Core.Verdict = r.Msg.Nonce, verdict
+				text, err := d.Marshal()
+				return connect.NewResponse(&countersignv1.VerifyResponse{Decision: text}), err
+			}))
+		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+		server := httptest.NewServer(mux)
+		defer server.Close()
+		req, cache := told.Input.Request, verdictCache{t.TempDir()}
+		if err := cache.keep(req, packOf(t, told)); err != nil {
+			t.Fatal(err)
+		}
+		a := &app{now: func() time.Time { return at }, server: server.URL, timeout: time.Minute}
+		j := &judgement{}
+		err = a.askOrCached(t.Context(), req, told.Input.Trust, verifying{cache: cache.dir}, j)
+		_, gone := os.Stat(cache.file(req))
+		if allowed := verdict == policy.Allow; allowed != (err == nil && j.cached != "") || allowed != (gone == nil) {
+			t.Errorf("%s: got %v, cached %q, kept %v", verdict, err, j.cached, gone == nil)
+		}
 	}
 }
 
