@@ -113,6 +113,7 @@ const (
 	checkGlassReviewed check = "glass-reviewed"    // no review of the team is late
 	checkGlassReviewer check = "glass-reviewer"    // and others gave it
 	checkGlassSaw      check = "glass-saw"         // after what they review
+	checkGlassAsker    check = "glass-asker"       // who asked before owes it in every team
 	checkGlassTeam     check = "glass-team"        // other teams are not hindered
 	checkIncidents     check = "incidents"         // every incident of the log is seen by the rules that ask
 	checkReaches       check = "reaches"           // an incident or a change of no known domain is of any
@@ -230,6 +231,7 @@ var checks = [...]check{
 	checkGlassReviewed,
 	checkGlassReviewer,
 	checkGlassSaw,
+	checkGlassAsker,
 	checkGlassTeam,
 	checkIncidents,
 	checkReaches,

@@ -181,7 +181,7 @@ func (j *judge) glassReviews(request item, _ *attest.BreakGlass) (Kind, string) 
 	if !j.on(checkGlassReviewed) {
 		return "", ""
 	}
-	digest, due := j.overdue(request.by.Teams)
+	digest, due := j.overdue(request.by)
 	if digest == "" {
 		return "", ""
 	}

@@ -179,15 +179,18 @@ func shareTeam(a, b []string) bool {
 	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(t string) bool { return slices.Contains(b, t) })
 }
 
-// overdue finds a case of the same team whose review is late.
-func (j *judge) overdue(teams []string) (digest string, due time.Time) {
+// overdue finds a case of the same person, or of the same team, whose review is late. Who
+// changed teams still owes their own.
+func (j *judge) overdue(by *roster.Principal) (digest string, due time.Time) {
 	for _, c := range j.glass.cases {
-		use, by := j.owed(c)
-		if use == nil || j.in.Now.Before(by) {
+		use, due := j.owed(c)
+		if use == nil || j.in.Now.Before(due) {
 			continue
 		}
-		if shareTeam(teams, j.teamsOf(c)) || !j.on(checkGlassTeam) {
-			return c, by
+		r := j.glass.request(c)
+		same := r != nil && r.by.ID == by.ID && j.on(checkGlassAsker)
+		if same || shareTeam(by.Teams, j.teamsOf(c)) || !j.on(checkGlassTeam) {
+			return c, due
 		}
 	}
 	return "", time.Time{}
