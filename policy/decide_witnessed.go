@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/countersign-dev/countersign/attest"
@@ -48,18 +47,6 @@ func (w *testimony) latest() *item {
 		return w.own
 	}
 	return w.forge
-}
-
-// all lists them in log order.
-func (w *testimony) all() []item {
-	var out []item
-	for _, it := range []*item{w.own, w.forge} {
-		if it != nil {
-			out = append(out, *it)
-		}
-	}
-	slices.SortFunc(out, func(a, b item) int { return cmp.Compare(a.Index(), b.Index()) })
-	return out
 }
 
 // hearWord takes the next word of a reviewer, in log order.
