@@ -19,8 +19,10 @@ const maxSwept = 1_000
 // sweep looks through what is new on a branch, from where it was looked at last. A commit
 // that a change became is admitted as that, though its delivery was lost; one that no
 // change became was pushed, and is admitted as unreviewed. Only a forge that can be asked
-// knows which it is: what a commit's message says about changes is its author's word.
-func (w *work) sweep(ctx context.Context, branch string) error {
+// knows which it is: what a commit's message says about changes is its author's word. It
+// looks no further than what was pushed: what came later has a push of its own, and the
+// forge may not know yet what it merged.
+func (w *work) sweep(ctx context.Context, branch string, pushed gitfacts.ID) error {
 	if err := w.clone.fetch(ctx, branch, ""); err != nil {
 		return err
 	}
@@ -37,6 +39,12 @@ func (w *work) sweep(ctx context.Context, branch string) error {
 	from, err := w.swept(branch)
 	if err != nil {
 		return err
+	}
+	if pushed != "" && pushed != tip && w.descends(ctx, pushed, tip) {
+		if from != "" && w.descends(ctx, pushed, from) && w.descends(ctx, from, tip) {
+			return nil // it was looked at with a later push
+		}
+		tip = pushed
 	}
 	if from == "" || !w.descends(ctx, from, tip) { // the first look, or the branch was set back
 		return w.sweepTo(branch, tip)

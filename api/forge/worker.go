@@ -91,7 +91,7 @@ func (c *connection) handle(ctx context.Context, e *Event) error {
 	case Proposed, Reviewed, Merged:
 		return w.pull(ctx, e)
 	case Pushed:
-		return w.sweep(ctx, e.Ref)
+		return w.sweep(ctx, e.Ref, gitfacts.ID(e.Commit))
 	case Grouped: // its commits become the branch's without being fetched in between
 		if err := w.clone.fetch(ctx, "", e.Ref); err != nil && !refused(err) { // the queue is done with it
 			return err
