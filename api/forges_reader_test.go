@@ -205,6 +205,31 @@ func TestPushesAreLookedThrough(t *testing.T) {
 	}
 }
 
+// A push is looked at up to its own commit: the forge may not know yet what became of a
+// change that was merged after it, and what was called unreviewed once stays so.
+func TestWhatCameAfterAPushWaitsForItsOwn(t *testing.T) {
+	h, s := withToken(t)
+	push := func(tip string) {
+		t.Helper()
+		h.deliver("push", "push", func(b map[string]any) { b["ref"], b["after"] = "refs/heads/main", tip })
+		h.settle()
+	}
+	push(h.run(h.work, "rev-parse", "main")) // from here on
+	direct := h.commit("pushed", "src/direct.go")
+	h.run(h.work, "push", "-q", "origin", "main")
+	head := h.propose(7, "seven")
+	merged := h.merge(7)
+	push(direct)
+	h.expect(direct, "admission unverifiable")
+	h.expect(merged)
+	s.pull(7, head, merged)
+	s.reviews(7, review{id: 1, account: 2, state: "approved", head: head, minute: 1})
+	push(merged)
+	push(direct) // late, and looked at already
+	h.expect("7", "change by alice", "bob approved", "admission identity")
+	h.expect(merged)
+}
+
 // GitLab tells who approves and since when, and which heads there were: an approval is
 // for the head of its time.
 func TestApprovalsOfGitLabAreForTheHeadOfTheirTime(t *testing.T) {
